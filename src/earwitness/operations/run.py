@@ -1,0 +1,137 @@
+"""One `earwitness scan`, from what the user named to the exit code."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from earwitness.audio.io import Source
+from earwitness.decision.detector import load_detector
+from earwitness.errors import InputError
+from earwitness.evidence import printable_path, to_record
+from earwitness.operations.inputs import find_files, read_list
+from earwitness.operations.journal import Journal
+from earwitness.operations.scan import ScanOptions, scan_many
+from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise
+from earwitness.types import VERDICTS
+
+EXIT_OK, EXIT_FAILED, EXIT_MATCHED = 0, 1, 3
+
+
+def run_scan(
+    named: list[str],
+    options: ScanOptions,
+    model: Path | None,
+    as_json: bool,
+    csv_file: Path | None,
+    fail_on: str,
+    journal_file: Path | None,
+) -> int:
+    """Scan what is named, show it, and give the exit code.
+
+    Raises:
+        InputError: nothing to scan, an unknown verdict in `fail_on`, or a journal of other work.
+        ModelError: the bundle cannot be used.
+    """
+    wanted = parse_verdicts(fail_on)
+    sources, skipped = gather(named)
+    detector = load_detector(model) if journal_file else None
+    counts: Counter[str] = Counter()
+    started, answered_before = time.monotonic(), 0
+    with ExitStack() as stack:
+        journal = None
+        if journal_file and detector:
+            journal = stack.enter_context(Journal(journal_file, journal_head(detector.id.digest, options)))
+        show = JsonLines() if as_json else Table(options.timeline)
+        table_file = stack.enter_context(CsvFile(csv_file)) if csv_file else None
+        todo = sources
+        progress = stack.enter_context(make_progress(len(sources)))
+        if journal:
+            todo = [source for source in sources if source_key(source) not in journal.records]
+        for record in records(sources, todo, journal, options, model):
+            counts[record["verdict"]] += 1
+            show(record)
+            if table_file:
+                table_file.write(record)
+            progress.advance(progress.task_ids[0])
+        answered_before = len(sources) - len(todo)
+    if not as_json:
+        summarise(counts, time.monotonic() - started, skipped, answered_before)
+    if any(counts[name] for name in wanted):
+        return EXIT_MATCHED
+    return EXIT_FAILED if counts["error"] else EXIT_OK
+
+
+def parse_verdicts(text: str) -> set[str]:
+    """`fake,error` -> a set of verdicts.
+
+    Raises:
+        InputError: `usage`: a word that is no verdict.
+    """
+    wanted = {word.strip() for word in text.split(",") if word.strip()}
+    unknown = sorted(wanted - set(VERDICTS))
+    if unknown:
+        raise InputError(
+            "usage", f"--fail-on: no verdict is called {unknown[0]!r}; one of {', '.join(VERDICTS)}"
+        )
+    return wanted
+
+
+def gather(named: list[str]) -> tuple[list[Source], int]:
+    """Sources to scan, and the number of files in folders that are no audio by name.
+
+    Raises:
+        InputError: `usage`: nothing to scan.
+    """
+    paths: list[Path] = []
+    sources: list[Source] = []
+    for name in named:
+        if name == "-":
+            paths += read_list(sys.stdin.buffer.read())
+        elif name == "/dev/stdin":
+            sources.append(sys.stdin.buffer)
+        else:
+            paths.append(Path(name))
+    found = find_files(paths)
+    sources += found.paths
+    if not sources:
+        passed = f" ({found.skipped} files there are no audio by name)" if found.skipped else ""
+        shown = " ".join(printable_path(name)[0] for name in named)
+        raise InputError("usage", f"no audio files in {shown}{passed}; name a file to scan it anyway")
+    return sources, found.skipped
+
+
+def source_key(source: Source) -> tuple[str, str | None] | None:
+    """How a journal names a source; None for a stream, which cannot be gone on with."""
+    return printable_path(source) if isinstance(source, Path) else None
+
+
+def journal_head(digest: str, options: ScanOptions) -> dict[str, Any]:
+    """What must be the same for a journal to be gone on with."""
+    return {
+        "model": digest,
+        "prior": options.prior,
+        "gate": options.gate,
+        "timeline": options.timeline,
+    }
+
+
+def records(
+    sources: list[Source],
+    todo: list[Source],
+    journal: Journal | None,
+    options: ScanOptions,
+    model: Path | None,
+) -> Iterator[dict[str, Any]]:
+    """Records of all sources: those in the journal first, then new ones as they come."""
+    if journal:
+        answered = [source_key(source) for source in sources]
+        yield from [journal.records[key] for key in answered if key in journal.records]
+    for verdict in scan_many(todo, model=model, options=options):
+        record = to_record(verdict)
+        if journal:
+            journal.append(record)
+        yield record

@@ -1,0 +1,340 @@
+"""Recordings to verdicts: one, or many on several threads.
+
+Each thread takes a few files at a time: it decodes and gates them, scores the short ones
+together in batches by length and long ones window by window as they are decoded. A file that
+fails yields a verdict `error`; the others go on.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+
+from earwitness.audio.frames import cut_windows
+from earwitness.audio.io import SAMPLE_RATE, Recording, Source, digest, open_file, open_recording, to_wav
+from earwitness.audio.quality import MIN_SPEECH_S, QualityMeter, refuse, warn
+from earwitness.decision.detector import Detector, load_detector
+from earwitness.decision.scoring import (
+    ClipScore,
+    TimelineBuilder,
+    calibrated,
+    find_spans,
+    recording_score,
+    score_clips,
+    worst_moment,
+)
+from earwitness.errors import InputError
+from earwitness.evidence import decide, printable_path
+from earwitness.types import AudioInfo, Failure, Quality, Verdict, Window
+
+GROUP = 8  # files that a thread scores together
+BIG_FILE = 4 << 20  # bytes; such a file goes alone, so that the others need not wait for it
+LONG_BATCH = 4  # windows of a long recording scored together
+MAX_BAD_PACKETS = 0.02  # share of a stream that may fail to decode before it is called damaged
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """How to scan. `prior` is the share of recordings expected to be fake."""
+
+    prior: float = 0.5
+    gate: bool = True
+    timeline: bool = False
+    threads: int = 0  # 0: one for each processor
+
+
+@dataclass
+class Heard:
+    """A recording on its way to a verdict."""
+
+    path: str
+    extra: dict[str, str] = field(default_factory=dict)
+    sha256: str | None = None
+    info: AudioInfo | None = None
+    quality: Quality | None = None
+    speaking: list[bool] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    clip: np.ndarray | None = None  # decoded, not scored yet
+    windows: list[Window] = field(default_factory=list)
+    steps: TimelineBuilder | None = None
+    refused: Failure | None = None
+    error: Failure | None = None
+
+
+def scan(
+    source: Source | np.ndarray,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    model: str | Path | Detector | None = None,
+    prior: float = ScanOptions.prior,
+    gate: bool = ScanOptions.gate,
+    timeline: bool = ScanOptions.timeline,
+) -> Verdict:
+    """The verdict on one recording.
+
+    Args:
+        source: a path, the bytes of a file, a binary file object, or audio as (samples,) or
+            (channels, samples) of floats in [-1, 1].
+        sample_rate: of an array, in Hz.
+        model: folder of a bundle, or a loaded detector; the embedded model by default.
+        prior: share of recordings expected to be fake, between 0 and 1.
+        gate: refuse recordings without speech; without it they are scored all the same.
+        timeline: also give P(fake) step by step.
+
+    Raises:
+        ModelError: the bundle cannot be used.
+        ValueError: `prior` is not between 0 and 1.
+
+    A recording that cannot be read gives a verdict `error`, not an exception.
+    """
+    options = ScanOptions(prior, gate, timeline, threads=1)
+    check(options)
+    detector = model if isinstance(model, Detector) else cached_detector(model, 1)
+    if isinstance(source, np.ndarray):
+        source = to_wav(source, sample_rate)
+    return scan_group(detector, [source], options, Event())[0]
+
+
+def scan_many(
+    sources: Iterable[Source],
+    *,
+    model: str | Path | Detector | None = None,
+    options: ScanOptions = ScanOptions(),
+) -> Iterator[Verdict]:
+    """Verdicts on many recordings, as they come (not in the order given), each exactly once.
+
+    Raises:
+        ModelError: the bundle cannot be used.
+        ValueError: `prior` is not between 0 and 1.
+    """
+    check(options)
+    waiting_sources = list(sources)
+    threads = options.threads or available_processors()
+    workers = max(1, min(threads, len(waiting_sources)))
+    detector = model if isinstance(model, Detector) else cached_detector(model, threads // workers)
+    groups = iter(grouped(waiting_sources, min(GROUP, -(-len(waiting_sources) // workers) or 1)))
+    stop, pool = Event(), ThreadPoolExecutor(workers)
+    running: set[Future[list[Verdict]]] = set()
+    try:
+        while True:
+            for group in islice(groups, 2 * workers - len(running)):
+                running.add(pool.submit(scan_group, detector, group, options, stop))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from future.result()
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def check(options: ScanOptions) -> None:
+    """Raises ValueError for a prior that is none."""
+    if not 0 < options.prior < 1:
+        raise ValueError(f"prior must be between 0 and 1, both excluded; got {options.prior}")
+
+
+@lru_cache(maxsize=4)
+def cached_detector(model: str | Path | None, threads: int) -> Detector:
+    """The detector of a bundle, loaded once."""
+    return load_detector(model, threads)
+
+
+def available_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def grouped(sources: Sequence[Source], size: int) -> Iterator[list[Source]]:
+    """Groups of up to `size` sources; big files alone."""
+    group: list[Source] = []
+    for source in sources:
+        if is_big(source):
+            yield [source]
+            continue
+        group.append(source)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def is_big(source: Source) -> bool:
+    """Whether a file is too big to be scored together with others."""
+    if isinstance(source, str | os.PathLike):
+        try:
+            return os.stat(source).st_size > BIG_FILE
+        except (OSError, ValueError):
+            return False
+    return True
+
+
+def scan_group(
+    detector: Detector, sources: Sequence[Source], options: ScanOptions, stop: Event
+) -> list[Verdict]:
+    """Verdicts on a few recordings, in the order given; short ones share batches."""
+    heard = [hear(detector, source, options, stop) for source in sources]
+    short = [item for item in heard if item.clip is not None and not (item.refused or item.error)]
+    clips = [item.clip for item in short if item.clip is not None]
+    try:
+        for item, clip, scored in zip(short, clips, score_clips(detector, clips), strict=True):
+            add_window(detector, item, 0, clip, scored)
+    except Exception as error:  # a batch must not take the scan down
+        for item in short:
+            item.error = unexpected(error)
+    return [judge(detector, item, options) for item in heard]
+
+
+def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) -> Heard:
+    """Decode and gate one recording; score it too where it is longer than a whole clip."""
+    heard = Heard("<bytes>" if isinstance(source, bytes) else "<stream>")
+    if isinstance(source, str | os.PathLike):
+        heard.path, raw = printable_path(source)
+        if raw:
+            heard.extra["path_bytes"] = raw
+    try:
+        with open_file(source) as file:
+            heard.sha256 = digest(file)
+            with open_recording(file, heard.path) as recording:
+                heard.info = recording.info
+                listen(detector, heard, recording, options, stop)
+    except InputError as error:
+        heard.error = Failure(error.code, error.message)
+    except Exception as error:  # whatever a hostile file brings about, the others go on
+        heard.error = unexpected(error)
+    return heard
+
+
+def listen(detector: Detector, heard: Heard, recording: Recording, options: ScanOptions, stop: Event) -> None:
+    """Run the sound track through gate and windows; fills `heard`."""
+    meter = QualityMeter()
+    heard.steps = TimelineBuilder(detector)
+    whole = int(detector.windowing.whole_s * SAMPLE_RATE)
+    pending: list[tuple[int, np.ndarray]] = []
+
+    def metered() -> Iterator[np.ndarray]:
+        for block in recording.blocks():
+            if stop.is_set():
+                raise InputError("cancelled", "the scan was stopped before this file was done")
+            meter.update(block)
+            yield block
+        meter.finish()
+
+    def score_pending() -> None:
+        scored = score_clips(detector, [audio for _, audio in pending])
+        for (start, audio), clip_score in zip(pending, scored, strict=True):
+            add_window(detector, heard, start, audio, clip_score)
+        pending.clear()
+
+    for start, audio in cut_windows(metered(), detector.windowing):
+        if start == 0 and meter.samples <= whole:
+            heard.clip = audio
+        elif not options.gate or meter.speech_between(start, start + len(audio)) >= MIN_SPEECH_S:
+            pending.append((start, audio))
+            if len(pending) == LONG_BATCH:
+                score_pending()
+    score_pending()
+    heard.quality = meter.finish()
+    heard.speaking = meter.speaking(detector.timeline_s) if options.gate else []
+    heard.warnings += recording.notes
+    if not heard.quality.duration_s:
+        raise InputError("no-samples", "the sound track holds no samples; export it again")
+    inspect_damage(heard, recording, options)
+    if options.gate:
+        heard.refused = refuse(heard.quality)
+    heard.warnings += [] if heard.refused else warn(heard.quality)
+
+
+def inspect_damage(heard: Heard, recording: Recording, options: ScanOptions) -> None:
+    """Refuse a recording of which a part is missing or unreadable; warn only without the gate."""
+    found = None
+    missing_s, bad, packets = recording.missing_s(), recording.bad_packets, recording.packets
+    if missing_s:
+        promised_s = recording.info.promised_s or 0.0
+        found = Failure(
+            "truncated",
+            f"cut off: the header promises {promised_s:.1f} s, the file holds "
+            f"{recording.decoded_s:.1f} s; fetch it again, or score what is there with --no-gate",
+        )
+    elif bad > MAX_BAD_PACKETS * packets:
+        found = Failure(
+            "damaged",
+            f"damaged: {bad} of {packets} packets cannot be decoded; fetch it again, "
+            "or score what is there with --no-gate",
+        )
+    elif bad:
+        heard.warnings.append(f"damaged: {bad} of {packets} packets cannot be decoded")
+    if found and options.gate:
+        heard.error = found
+    elif found:
+        heard.warnings.append(found.message.split(";")[0])
+
+
+def add_window(detector: Detector, heard: Heard, start: int, audio: np.ndarray, scored: ClipScore) -> None:
+    """Note the score of a window that begins at sample `start`."""
+    heard.windows.append(
+        Window(
+            start_s=start / SAMPLE_RATE,
+            end_s=(start + len(audio)) / SAMPLE_RATE,
+            score=scored.score,
+            llr=calibrated(detector, scored.score),
+        )
+    )
+    if heard.steps:
+        heard.steps.add(start, scored.frame_scores)
+    heard.clip = None
+
+
+def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
+    """The verdict on what was heard."""
+    failed = Verdict(
+        path=heard.path,
+        verdict="error",
+        rule=heard.error.code if heard.error else "",
+        model=detector.id,
+        prior=options.prior,
+        thresholds=detector.thresholds,
+        calibrated=detector.calibration is not None,
+        sha256=heard.sha256,
+        info=heard.info,
+        quality=heard.quality,
+        warnings=tuple(heard.warnings),
+        error=heard.error,
+        extra=heard.extra,
+    )
+    if heard.error:
+        return failed
+    if heard.refused or not (heard.windows and heard.steps):
+        refused = heard.refused or Failure("no-speech", "speech too scattered: no window holds enough")
+        return replace(failed, verdict="no-speech", rule=f"{refused.code}: {refused.message}")
+    score = recording_score(heard.windows)
+    llr = calibrated(detector, score)
+    name, p_fake, rule = decide(llr, heard.windows, options.prior, detector.thresholds)
+    timeline = heard.steps.finish(heard.speaking, options.prior)
+    return replace(
+        failed,
+        verdict=name,
+        rule=rule,
+        score=score,
+        llr=llr,
+        p_fake=p_fake,
+        windows=tuple(heard.windows),
+        spans=find_spans(timeline, detector.thresholds.fake),
+        worst=worst_moment(timeline),
+        timeline=timeline if options.timeline else None,
+    )
+
+
+def unexpected(error: Exception) -> Failure:
+    """A failure that nobody foresaw, named so that it can be reported."""
+    return Failure("internal", f"{type(error).__name__}: {str(error)[:200]}; please report this file")

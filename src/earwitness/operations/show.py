@@ -1,0 +1,209 @@
+"""A scan as people and machines see it: table, timeline, JSON lines, CSV, progress."""
+
+import csv
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from earwitness.errors import InputError
+from earwitness.types import VERDICTS
+
+COLOURS = {
+    "fake": "bold red",
+    "genuine": "green",
+    "uncertain": "yellow",
+    "no-speech": "dim",
+    "error": "magenta",
+}
+HEAD = f"{'verdict':<10}{'p(fake)':>7}  {'length':>8}  {'worst moment':<15}  file"
+BLOCKS = "▁▂▃▄▅▆▇█"
+CSV_COLUMNS = (
+    "path verdict p_fake llr score duration_s speech_s worst_start_s worst_end_s prior rule warnings "
+    "error_code error_message sha256 sample_rate channels codec model_name model_version model_digest"
+).split()
+
+
+class JsonLines:
+    """One JSON object a line on stdout, flushed at once."""
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(record, ensure_ascii=True) + "\n")
+        sys.stdout.flush()
+
+
+class Table:
+    """Rows for people, as they come; colours on a terminal only."""
+
+    def __init__(self, timeline: bool) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.timeline = timeline
+        self.headed = False
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        if not self.headed:
+            self.console.print(Text(HEAD, "bold"))
+            self.headed = True
+        row = Text()
+        row.append(f"{record['verdict']:<10}", COLOURS[record["verdict"]])
+        p_fake, duration, worst = record["p_fake"], record["duration_s"], record["worst"]
+        row.append("      –" if p_fake is None else f"{p_fake:>7.2f}")
+        row.append("  " + f"{'–' if duration is None else clock(duration):>8}")
+        moment = f"{clock(worst['start_s'])}–{clock(worst['end_s'])}" if worst else "–"
+        row.append(f"  {moment:<15}  {visible(record['path'])}")
+        self.console.print(row)
+        for line in remarks(record):
+            self.console.print(Text(f"{'':<10}{visible(line)}", "dim"))
+        if self.timeline and record.get("timeline"):
+            for line in draw(record["timeline"], record["thresholds"], self.console.width):
+                self.console.print(line)
+
+
+def remarks(record: dict[str, Any]) -> list[str]:
+    """What a person should read under a row."""
+    lines = [record["error"]["message"]] if record["error"] else []
+    if record["verdict"] == "no-speech" or "window" in record["rule"]:
+        lines.append(record["rule"].split(": ", 1)[-1])
+    return lines + record["warnings"]
+
+
+def draw(timeline: dict[str, Any], thresholds: dict[str, float], width: int) -> list[Text]:
+    """A bar of blocks, one for each stretch, as high as P(fake); a dot where nobody speaks."""
+    steps, step_s = timeline["p_fake"], timeline["step_s"]
+    columns = max(20, min(width - 12, 100))
+    each = -(-len(steps) // columns)  # steps in one column
+    bar = Text(" " * 10)
+    for i in range(0, len(steps), each):
+        values = [p for p in steps[i : i + each] if p is not None]
+        if not values:
+            bar.append("·", "dim")
+            continue
+        high = max(values)
+        name = call(high, thresholds)
+        bar.append(BLOCKS[min(7, int(high * 8))], COLOURS[name])
+    used = -(-len(steps) // each)
+    end = clock(len(steps) * step_s)
+    scale = "0:00" + end.rjust(max(used - 4, len(end) + 1)) + f"   one column {each * step_s:g} s"
+    return [bar, Text(" " * 10 + scale, "dim")]
+
+
+def call(p_fake: float, thresholds: dict[str, float]) -> str:
+    """What a stretch would be called by itself."""
+    if p_fake >= thresholds["fake"]:
+        return "fake"
+    return "genuine" if p_fake <= thresholds["genuine"] else "uncertain"
+
+
+def summarise(counts: Counter[str], seconds: float, skipped: int, answered_before: int) -> None:
+    """One line under the table."""
+    console = Console(highlight=False, soft_wrap=True)
+    total = sum(counts.values())
+    text = Text(f"\n{total} {'file' if total == 1 else 'files'}: ")
+    for i, name in enumerate(name for name in VERDICTS if counts[name]):
+        text.append(", " if i else "")
+        text.append(f"{counts[name]} {name}", COLOURS[name])
+    fresh = total - answered_before
+    text.append(f"   {seconds:.1f} s" + (f", {fresh / seconds:.1f} files/s" if fresh > 1 else ""))
+    text.append(f"   {answered_before} from the journal" if answered_before else "")
+    text.append(f"   {skipped} other files passed over" if skipped else "")
+    console.print(text)
+
+
+def clock(seconds: float) -> str:
+    """1:02:03, 2:03 or 0:03.4 (tenths under a minute)."""
+    if seconds < 60:
+        return f"0:{int(seconds * 10) / 10:04.1f}"
+    whole = int(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def visible(text: str) -> str:
+    """Control characters as escapes: a file name must not drive the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class CsvFile:
+    """A row a record, flushed at once.
+
+    Raises:
+        InputError: `unwritable`: the file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.file = path.open("w", newline="", encoding="utf-8")
+        except OSError as error:
+            raise InputError("unwritable", f"--csv {path}: {error.strerror}") from None
+        self.writer: csv.DictWriter[str] = csv.DictWriter(self.file, list(CSV_COLUMNS))
+        self.writer.writeheader()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        worst, error, model = record["worst"] or {}, record["error"] or {}, record["model"]
+        quality = record["quality"] or {}
+        row: dict[str, Any] = {key: record[key] for key in CSV_COLUMNS if key in record}
+        row |= {
+            "path": harmless(record["path"]),
+            "speech_s": quality.get("speech_s"),
+            "worst_start_s": worst.get("start_s"),
+            "worst_end_s": worst.get("end_s"),
+            "warnings": "; ".join(record["warnings"]),
+            "error_code": error.get("code"),
+            "error_message": error.get("message"),
+            **{f"model_{key}": value for key, value in model.items()},
+        }
+        self.writer.writerow(row)
+        self.file.flush()
+
+    def __enter__(self) -> "CsvFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def harmless(path: str) -> str:
+    """The same path, such that a spreadsheet does not take it for a formula."""
+    return os.path.join(".", path) if path[:1] in "=+-@" else path
+
+
+class Rate(ProgressColumn):
+    """Files a second."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        return Text(f"{task.finished_speed or task.speed or 0:.1f} files/s")
+
+
+def make_progress(total: int) -> Progress:
+    """A bar with files/s and time left, on stderr and on a terminal only."""
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("scanning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        redirect_stdout=sys.stdout.isatty(),
+        disable=not console.is_terminal or total < 2,
+        transient=True,
+    )
+    progress.add_task("scan", total=total)
+    return progress

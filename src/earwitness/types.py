@@ -1,0 +1,108 @@
+"""Nouns that cross stages, frozen. Times are seconds, spans half open, higher score = bona fide."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+VerdictName = Literal["fake", "genuine", "uncertain", "no-speech", "error"]
+VERDICTS: tuple[VerdictName, ...] = ("fake", "genuine", "uncertain", "no-speech", "error")
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a container says about its sound track."""
+
+    sample_rate: int
+    channels: int
+    codec: str
+    promised_s: float | None  # length by the header; None where the header does not know
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is in a recording, before anyone asks whether it is fake."""
+
+    duration_s: float
+    speech_s: float
+    level_dbfs: float  # RMS of the speech, or of everything where there is none
+    peak_dbfs: float
+    clipped: float  # share of samples in flat runs at the rail
+    digital_silence: float  # share of samples in 32 ms chunks that hold one constant value
+    bandwidth_hz: int  # highest frequency within 60 dB of the spectrum's peak
+
+
+@dataclass(frozen=True)
+class Window:
+    """A scored stretch. `llr` is the calibrated log-likelihood ratio in nats."""
+
+    start_s: float
+    end_s: float
+    score: float
+    llr: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch that sounds fake, or the moment that sounds most so."""
+
+    start_s: float
+    end_s: float
+    p_fake: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """P(fake) of consecutive stretches of `step_s` seconds; None where nobody speaks."""
+
+    step_s: float
+    p_fake: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class ModelId:
+    """Which model answered; the digest is that of its ONNX graph."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """P(fake) at or above `fake` is called fake, at or below `genuine` genuine."""
+
+    fake: float
+    genuine: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a file got no verdict: a stable code, and one sentence for a person."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one recording; `earwitness.evidence.to_record` gives its JSON form."""
+
+    path: str
+    verdict: VerdictName
+    rule: str
+    model: ModelId
+    prior: float
+    thresholds: Thresholds
+    calibrated: bool
+    sha256: str | None = None
+    info: AudioInfo | None = None
+    quality: Quality | None = None
+    score: float | None = None
+    llr: float | None = None
+    p_fake: float | None = None
+    windows: tuple[Window, ...] = ()
+    spans: tuple[Span, ...] = ()
+    worst: Span | None = None
+    timeline: Timeline | None = None
+    warnings: tuple[str, ...] = ()
+    error: Failure | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
