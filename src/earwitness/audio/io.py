@@ -40,8 +40,10 @@ FORMATS = (
 )
 # Raw streams that carry no signature: opened by the ending of their name.
 RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
+# A WAV that is still being written holds a size around here: its length is not known.
+UNKNOWN_SIZE = 0x7FFFF000
 # Headers that state the length exactly; elsewhere FFmpeg may be guessing from the bit rate.
-EXACT_LENGTH = {"wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "asf"}
+EXACT_LENGTH = {"w64", "aiff", "au", "caf", "flac", "mov", "matroska", "asf"}
 
 # What a folder scan takes for audio by name; a file that is named outright is always tried.
 SUFFIXES = frozenset(
@@ -264,7 +266,7 @@ def open_recording(file: IO[bytes], name: str = "") -> Iterator[Recording]:
     import av.error
 
     raw = RAW_FORMATS.get(Path(name).suffix.lower())
-    head = file.read(64)
+    head = file.read(4096)
     file.seek(0)
     try:
         container = av.open(
@@ -275,22 +277,36 @@ def open_recording(file: IO[bytes], name: str = "") -> Iterator[Recording]:
             buffer_size=1 << 18,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise refusal(head) from error
+        raise refusal(head[:64]) from error
     with container:
         stream = container.streams.best("audio")
         if stream is None:
             raise InputError("no-audio-track", "no sound track in this file; nothing to score")
-        yield Recording(container, stream, describe(container, stream))
+        yield Recording(container, stream, describe(container, stream, promised_by_wav(head)))
 
 
-def describe(container: Any, stream: Any) -> AudioInfo:
-    """`AudioInfo` of a stream, with a length only where the header states it.
+def promised_by_wav(head: bytes) -> float | None:
+    """Seconds that a WAV header states; FFmpeg trims its own figure to the size of the file."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    place, byte_rate = 12, 0
+    while place + 8 <= len(head):
+        kind, size = head[place : place + 4], int.from_bytes(head[place + 4 : place + 8], "little")
+        if kind == b"fmt ":
+            byte_rate = int.from_bytes(head[place + 16 : place + 20], "little")
+        if kind == b"data":
+            return size / byte_rate if byte_rate and 0 < size < UNKNOWN_SIZE else None
+        place += 8 + size + size % 2
+    return None
+
+
+def describe(container: Any, stream: Any, promised: float | None = None) -> AudioInfo:
+    """`AudioInfo` of a stream; `promised` seconds, or those of a header that states them.
 
     Raises:
         InputError: `unsupported`: FFmpeg has no decoder for the track.
     """
     names = set(container.format.name.split(","))
-    promised = None
     if names & EXACT_LENGTH and stream.duration is not None and stream.time_base is not None:
         promised = float(stream.duration * stream.time_base)
     elif "matroska" in names and container.duration is not None:

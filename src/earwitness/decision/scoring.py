@@ -101,7 +101,9 @@ class TimelineBuilder:
         return Timeline(self.detector.timeline_s, tuple(p_fake))
 
 
-def find_spans(timeline: Timeline, threshold: float, min_s: float = 1.0) -> tuple[Span, ...]:
+def find_spans(
+    timeline: Timeline, threshold: float, duration_s: float, min_s: float = 1.0
+) -> tuple[Span, ...]:
     """Runs of steps at or above `threshold`, joined over gaps of one step, `min_s` or longer."""
     high = [p is not None and p >= threshold for p in timeline.p_fake]
     for i in range(1, len(high) - 1):
@@ -118,7 +120,7 @@ def find_spans(timeline: Timeline, threshold: float, min_s: float = 1.0) -> tupl
     return tuple(spans)
 
 
-def worst_moment(timeline: Timeline, steps: int = 3) -> Span | None:
+def worst_moment(timeline: Timeline, duration_s: float, steps: int = 3) -> Span | None:
     """The `steps` consecutive spoken steps with the highest mean P(fake), or the best there is."""
     best: Span | None = None
     count = len(timeline.p_fake)
@@ -127,8 +129,8 @@ def worst_moment(timeline: Timeline, steps: int = 3) -> Span | None:
         if len(values) < min(steps, count) and best is not None:
             continue
         if values and (best is None or sum(values) / len(values) > best.p_fake):
-            end = min(i + steps, count)
-            best = Span(i * timeline.step_s, end * timeline.step_s, sum(values) / len(values))
+            end_s = min((i + steps) * timeline.step_s, duration_s)
+            best = Span(i * timeline.step_s, end_s, sum(values) / len(values))
     return best
 
 

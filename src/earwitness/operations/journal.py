@@ -39,7 +39,7 @@ class Journal:
         self.records: dict[Key, dict[str, Any]] = {}
         if whole:
             self._read(whole, head)
-        elif data and not data.startswith(b'{"journal"'):
+        elif not b'{"journal": 1'.startswith(data[:13]):
             raise InputError("bad-journal", f"{path}: not a journal of a scan; name another file")
         if len(whole) < len(data):
             self.file.truncate(len(whole))

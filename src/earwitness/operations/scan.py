@@ -321,6 +321,7 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
     llr = calibrated(detector, score)
     name, p_fake, rule = decide(llr, heard.windows, options.prior, detector.thresholds)
     timeline = heard.steps.finish(heard.speaking, options.prior)
+    duration_s = max(window.end_s for window in heard.windows)
     return replace(
         failed,
         verdict=name,
@@ -329,8 +330,8 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
         llr=llr,
         p_fake=p_fake,
         windows=tuple(heard.windows),
-        spans=find_spans(timeline, detector.thresholds.fake),
-        worst=worst_moment(timeline),
+        spans=find_spans(timeline, detector.thresholds.fake, duration_s),
+        worst=worst_moment(timeline, duration_s),
         timeline=timeline if options.timeline else None,
     )
 

@@ -69,7 +69,7 @@ class Table:
         for line in remarks(record):
             self.console.print(Text(f"{'':<10}{visible(line)}", "dim"))
         if self.timeline and record.get("timeline"):
-            for line in draw(record["timeline"], record["thresholds"], self.console.width):
+            for line in draw(record, self.console.width):
                 self.console.print(line)
 
 
@@ -81,9 +81,10 @@ def remarks(record: dict[str, Any]) -> list[str]:
     return lines + record["warnings"]
 
 
-def draw(timeline: dict[str, Any], thresholds: dict[str, float], width: int) -> list[Text]:
+def draw(record: dict[str, Any], width: int) -> list[Text]:
     """A bar of blocks, one for each stretch, as high as P(fake); a dot where nobody speaks."""
-    steps, step_s = timeline["p_fake"], timeline["step_s"]
+    thresholds = record["thresholds"]
+    steps, step_s = record["timeline"]["p_fake"], record["timeline"]["step_s"]
     columns = max(20, min(width - 12, 100))
     each = -(-len(steps) // columns)  # steps in one column
     bar = Text(" " * 10)
@@ -95,9 +96,8 @@ def draw(timeline: dict[str, Any], thresholds: dict[str, float], width: int) -> 
         high = max(values)
         name = call(high, thresholds)
         bar.append(BLOCKS[min(7, int(high * 8))], COLOURS[name])
-    used = -(-len(steps) // each)
-    end = clock(len(steps) * step_s)
-    scale = "0:00" + end.rjust(max(used - 4, len(end) + 1)) + f"   one column {each * step_s:g} s"
+    end = clock(record["duration_s"])
+    scale = "0:00" + end.rjust(max(len(bar) - 14, len(end) + 1)) + f"   {each * step_s:g} s a column"
     return [bar, Text(" " * 10 + scale, "dim")]
 
 

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from earwitness.decision.scoring import (
+    BATCH_S,
+    MAX_PADDING,
+    SAMPLE_RATE,
+    TimelineBuilder,
+    batches_by_length,
+    find_spans,
+    score_clips,
+    worst_moment,
+)
+from earwitness.types import Timeline
+
+
+@given(st.lists(st.integers(1, 30 * SAMPLE_RATE), max_size=60))
+def test_batches_hold_every_clip_once_within_their_bounds(lengths):
+    batches = batches_by_length(lengths)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        sizes = [lengths[i] for i in batch]
+        assert len(batch) == 1 or len(batch) * max(sizes) <= BATCH_S * SAMPLE_RATE
+        assert min(sizes) >= (1 - MAX_PADDING) * max(sizes)
+
+
+def test_a_clip_scores_the_same_alone_in_any_batch_and_in_any_order(detector, speech):
+    rng = np.random.default_rng(3)
+    clips = [speech[s : s + n] for s, n in rng.integers((0, 20_000), (60_000, 90_000), (12, 2))]
+    alone = np.array([score_clips(detector, [clip])[0].score for clip in clips])
+    together = np.array([scored.score for scored in score_clips(detector, clips)])
+    order = rng.permutation(len(clips))
+    shuffled = np.array([s.score for s in score_clips(detector, [clips[i] for i in order])])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    np.testing.assert_allclose(shuffled, alone[order], atol=1e-4)
+    frames = score_clips(detector, clips)[0].frame_scores
+    np.testing.assert_allclose(frames, score_clips(detector, clips[:1])[0].frame_scores, atol=1e-3)
+
+
+def test_two_threads_score_as_one(detector, speech):
+    from earwitness import load_detector
+
+    two = score_clips(load_detector(threads=2), [speech])[0].score
+    assert two == pytest.approx(score_clips(detector, [speech])[0].score, abs=1e-4)
+
+
+def test_playback_level_does_not_move_the_score(detector, speech):
+    scores = [score_clips(detector, [speech * gain])[0].score for gain in (1.0, 0.05)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_very_short_clips_are_scored_not_refused(detector, speech):
+    scored = score_clips(detector, [speech[20_000:20_400]])[0]
+    assert np.isfinite(scored.score)
+    assert len(scored.frame_scores) == 1
+
+
+def test_timeline_averages_overlapping_windows(detector):
+    builder = TimelineBuilder(detector)
+    per_second = round(1 / detector.frame_hop_s)
+    builder.add(0, np.full(2 * per_second, 2.0))
+    builder.add(SAMPLE_RATE, np.full(2 * per_second, 4.0))
+    means = [s / n for s, n in zip(builder.sums, builder.counts, strict=True)]
+    steps = round(1 / detector.timeline_s)
+    assert means == pytest.approx([2.0] * steps + [3.0] * steps + [4.0] * steps, rel=0.05)
+    timeline = builder.finish([True] * steps + [False] * steps + [True] * steps, prior=0.5)
+    assert [p is None for p in timeline.p_fake] == [False] * steps + [True] * steps + [False] * steps
+
+
+def test_spans_join_over_one_step_and_drop_blips():
+    p = (0.1, 0.9, 0.9, 0.2, 0.9, 0.1, 0.1, 0.9, 0.1, None, 0.9, 0.9)
+    spans = find_spans(Timeline(0.5, p), 0.8, duration_s=5.9)
+    assert [(s.start_s, s.end_s) for s in spans] == [(0.5, 2.5), (5.0, 5.9)]
+    assert spans[0].p_fake == pytest.approx((0.9 * 3 + 0.2) / 4)
+    assert find_spans(Timeline(0.5, ()), 0.8, 0.0) == ()
+
+
+def test_worst_moment_is_where_p_fake_is_highest():
+    worst = worst_moment(Timeline(0.5, (0.1, 0.2, 0.9, 0.8, 0.9, 0.1, None)), 3.5)
+    assert worst is not None
+    assert (worst.start_s, worst.end_s) == (1.0, 2.5)
+    assert worst_moment(Timeline(0.5, (None, None)), 1.0) is None
+    single = worst_moment(Timeline(0.5, (0.4,)), 0.3)
+    assert single is not None
+    assert (single.end_s, single.p_fake) == (0.3, 0.4)

@@ -1,0 +1,160 @@
+"""The command as a user runs it: whole processes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def run(*arguments, stdin=b"", **options):
+    command = [sys.executable, "-m", "earwitness.cli", *map(os.fspath, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=60, **options)
+
+
+def records(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def mixed(tmp_path, samples):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("genuine-ljspeech.flac", "pink-noise.flac", "generated-thorsten-de.ogg"):
+        (folder / name).write_bytes((samples / name).read_bytes())
+    (folder / "text.wav").write_text("this is no audio")
+    (folder / "notes.txt").write_text("passed over")
+    return folder
+
+
+def test_json_has_a_record_a_file_and_exit_1_for_errors(mixed):
+    done = run("scan", mixed, "--json")
+    found = {os.path.basename(record["path"]): record for record in records(done)}
+    assert done.returncode == 1
+    assert set(found) == {
+        "genuine-ljspeech.flac",
+        "pink-noise.flac",
+        "generated-thorsten-de.ogg",
+        "text.wav",
+    }
+    assert found["text.wav"]["error"]["code"] == "not-audio"
+    assert found["pink-noise.flac"]["verdict"] == "no-speech"
+
+
+def test_the_table_is_plain_where_it_is_piped(mixed):
+    text = run("scan", mixed, "--timeline").stdout.decode()
+    assert "\x1b" not in text
+    assert text.splitlines()[0].split() == ["verdict", "p(fake)", "length", "worst", "moment", "file"]
+    assert "holds text, not audio" in text
+    assert "4 files" in text
+    assert "1 other files passed over" in text or "1 other file passed over" in text
+    assert any(block in text for block in "▁▂▃▄▅▆▇█")
+
+
+def test_terminal_escapes_in_names_are_shown_not_obeyed(tmp_path):
+    (tmp_path / "\x1b[2Jevil.wav").write_bytes(b"")
+    text = run("scan", tmp_path).stdout.decode()
+    assert "\x1b" not in text
+    assert "\\x1b[2Jevil.wav" in text
+
+
+def test_odd_names_get_exact_records(tmp_path, samples):
+    data = (samples / "generated-clam-tts.m4a").read_bytes()
+    for name in (b"two\nlines.m4a", b"bad\xff.m4a", b"=1+1.m4a"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(data)
+    done = run("scan", ".", "--json", "--csv", "out.csv", cwd=tmp_path)
+    assert done.returncode == 0
+    found = {record["path"]: record for record in records(done)}
+    assert set(found) == {"two\nlines.m4a", "bad\\xff.m4a", "=1+1.m4a"}
+    assert bytes.fromhex(found["bad\\xff.m4a"]["path_bytes"]) == b"bad\xff.m4a"
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+        paths = {row["path"] for row in csv.DictReader(file)}
+    assert paths == {"two\nlines.m4a", "bad\\xff.m4a", "./=1+1.m4a"}
+
+
+def test_lists_on_stdin_and_one_recording_on_stdin(samples):
+    listed = b"\0".join(os.fsencode(p) for p in sorted(samples.glob("*.flac"))) + b"\0"
+    assert len(records(run("scan", "-", "--json", stdin=listed))) == listed.count(b"\0")
+    data = (samples / "genuine-vctk.mp3").read_bytes()
+    (record,) = records(run("scan", "/dev/stdin", "--json", stdin=data))
+    (direct,) = records(run("scan", samples / "genuine-vctk.mp3", "--json"))
+    assert record["llr"] == direct["llr"]
+
+
+def test_fail_on(samples):
+    noise = samples / "pink-noise.flac"
+    assert run("scan", noise, "--fail-on", "no-speech").returncode == 3
+    assert run("scan", noise, "--fail-on", "fake,error").returncode == 0
+    wrong = run("scan", noise, "--fail-on", "faek")
+    assert wrong.returncode == 2
+    assert b"faek" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scan"], "Missing argument"),
+        (["scan", "x", "--jsno"], "--json"),
+        (["scan", "x", "--prior", "1"], "between 0 and 1"),
+        (["scan", "x", "--model", "nowhere"], "nowhere/model.json"),
+        (["scan", "-"], "no audio files"),
+    ],
+)
+def test_wrong_usage_exits_2_and_says_what_to_do(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_an_empty_folder_is_wrong_usage(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    done = run("scan", tmp_path)
+    assert done.returncode == 2
+    assert b"no audio files" in done.stderr
+
+
+def test_resume_answers_each_file_once(mixed, tmp_path, samples):
+    journal = tmp_path / "journal"
+    first = records(run("scan", mixed, "--json", "--resume", journal))
+    (mixed / "new.mp3").write_bytes((samples / "genuine-vctk.mp3").read_bytes())
+    again = records(run("scan", mixed, "--json", "--resume", journal))
+    assert len(first) == 4
+    assert sorted(r["path"] for r in again) == sorted(str(p) for p in mixed.iterdir() if p.suffix != ".txt")
+    assert {r["path"]: r for r in again} | {r["path"]: r for r in first} == {r["path"]: r for r in again}
+    other = run("scan", mixed, "--resume", journal, "--prior", "0.1")
+    assert other.returncode == 2
+
+
+def test_killed_and_resumed(tmp_path, samples):
+    folder, journal = tmp_path / "many", tmp_path / "journal"
+    folder.mkdir()
+    data = (samples / "generated-clam-tts.m4a").read_bytes()
+    for i in range(60):
+        (folder / f"{i:02}.m4a").write_bytes(data)
+    arguments = ["scan", folder, "--json", "--resume", journal]
+    command = [sys.executable, "-m", "earwitness.cli", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        if journal.exists() and journal.read_bytes().count(b"\n") > 5:
+            break
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    kept = journal.read_bytes().count(b"\n")
+    last = records(run(*arguments))
+    assert sorted(os.path.basename(r["path"]) for r in last) == [f"{i:02}.m4a" for i in range(60)]
+    lines = [json.loads(line) for line in journal.read_bytes().splitlines()][1:]
+    assert sorted(line["path"] for line in lines) == sorted(r["path"] for r in last)
+    assert 5 < kept < 62
+
+
+def test_help_has_examples_and_version_is_the_package_s():
+    import earwitness
+
+    assert b"Examples:" in run("scan", "--help").stdout
+    assert run("--version").stdout.decode().strip() == earwitness.__version__
