@@ -12,16 +12,15 @@ that sees level, silence, bandwidth and format only, across pages and on a rando
 import argparse
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from earwitness.audio.corpora import Utterance, read_packages, read_rows
-from earwitness.metrics.detection import cllr, eer
+from earwitness.metrics.detection import eer
 from earwitness.metrics.intervals import grouped_bootstrap
-from earwitness.training.export import calibrate, read_out_of_fold
+from earwitness.training.export import OutOfFold, measure, read_out_of_fold
 
 NUMBERS = (
     "rms_dbfs peak lead_silence_s trail_silence_s noise_floor_db digital_zero_frac bandwidth_hz "
@@ -29,14 +28,10 @@ NUMBERS = (
 ).split()
 
 
-def interval(
-    scores: np.ndarray,
-    bona_fide: np.ndarray,
-    pages: np.ndarray,
-    metric: Callable[[np.ndarray, np.ndarray], float] = eer,
-) -> dict[str, Any]:
-    """Value, 95 % interval and counts of a metric."""
-    value, low, high = grouped_bootstrap(metric, scores, bona_fide, pages)
+def described(scores: np.ndarray, chosen: np.ndarray, found: OutOfFold) -> dict[str, Any]:
+    """EER of the chosen rows with its interval over pages, and their counts."""
+    bona_fide, pages = found.bona_fide[chosen], found.pages[chosen]
+    value, low, high = grouped_bootstrap(eer, scores[chosen], bona_fide, pages)
     return {
         "value": round(value, 4),
         "low": round(low, 4),
@@ -93,45 +88,37 @@ def main() -> None:
     arguments = parser.parse_args()
 
     found = read_out_of_fold(arguments.corpus, arguments.runs)
-    rows, scores, bona_fide, pages = found.rows, found.scores, found.bona_fide, found.pages
-    clip, _, thresholds = calibrate(found)
+    rows, scores, every = found.rows, found.scores, np.ones(len(found.rows), bool)
     manifest = {row["id"]: row for row in read_rows(arguments.corpus / "demos")}
-    folds = np.array([row.fold for row in rows])
+    folds, families = (np.array([getattr(row, key) for row in rows]) for key in ("fold", "family"))
     results: dict[str, Any] = {
         "what": "EER of out-of-fold scores; four folds of whole pages; page-bootstrap 95 % intervals",
-        "thresholds": thresholds,
-        "all_pages": interval(scores, bona_fide, pages),
-        "cllr_bit_llr_fitted_on_the_same_scores": interval(
-            np.asarray(clip.apply(scores)), bona_fide, pages, cllr
-        ),
-    }
-    results["by_fold"] = {
-        str(k): interval(scores[folds == k], bona_fide[folds == k], pages[folds == k]) for k in range(4)
-    }
-    families = np.array([row.family for row in rows])
-    results["by_family_against_all_bona_fide"] = {
-        name: interval(scores[chosen], bona_fide[chosen], pages[chosen])
-        for name in sorted(set(families) - {"none"})
-        for chosen in [bona_fide | (families == name)]
+        "all_pages": described(scores, every, found),
+        "transferred": measure(found),
+        "by_fold": {str(k): described(scores, folds == k, found) for k in range(4)},
+        "by_family_against_all_bona_fide": {
+            name: described(scores, found.bona_fide | (families == name), found)
+            for name in sorted(set(families) - {"none"})
+        },
     }
     fresh = unseen(rows, list(read_packages(arguments.corpus / "packages")))
-    results["unseen_architecture_and_speaker"] = interval(scores[fresh], bona_fide[fresh], pages[fresh])
+    results["unseen_architecture_and_speaker"] = described(scores, fresh, found)
     if arguments.aasist:
         with arguments.aasist.open(newline="") as file:
             theirs = {row["id"]: float(row["score"]) for row in csv.DictReader(file)}
         both = np.array([row.id in theirs for row in rows])
         aasist = np.array([theirs.get(row.id, 0.0) for row in rows])
-        results["aasist_on_its_files"] = interval(aasist[both], bona_fide[both], pages[both])
-        results["ours_on_the_same_files"] = interval(scores[both], bona_fide[both], pages[both])
+        results["aasist_on_its_files"] = described(aasist, both, found)
+        results["ours_on_the_same_files"] = described(scores, both, found)
     across = probe(manifest, rows, folds)
-    results["probe_across_pages"] = interval(across, bona_fide, pages)
     shuffled = np.random.default_rng(0).integers(0, 4, len(rows))
-    results["probe_random_split"] = interval(probe(manifest, rows, shuffled), bona_fide, pages)
+    results["probe_across_pages"] = described(across, every, found)
+    results["probe_random_split"] = described(probe(manifest, rows, shuffled), every, found)
     results["correlation_of_our_scores_with_the_probe"] = round(float(np.corrcoef(scores, across)[0, 1]), 3)
 
     arguments.results.mkdir(parents=True, exist_ok=True)
     (arguments.results / "quality.json").write_text(json.dumps(results, indent=1) + "\n")
-    for name, entry in results.items():
+    for name, entry in [*results.items(), *results["transferred"].items()]:
         if isinstance(entry, dict) and "value" in entry:
             print(f"{name:42} {entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]")
 

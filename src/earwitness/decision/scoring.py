@@ -115,7 +115,8 @@ def find_spans(
         elif not flag and start is not None:
             values = [p for p in timeline.p_fake[start:i] if p is not None]
             if (i - start) * timeline.step_s >= min_s:
-                spans.append(Span(start * timeline.step_s, i * timeline.step_s, sum(values) / len(values)))
+                end_s = min(i * timeline.step_s, duration_s)
+                spans.append(Span(start * timeline.step_s, end_s, sum(values) / len(values)))
             start = None
     return tuple(spans)
 
