@@ -238,3 +238,13 @@ def test_too_long_is_stopped(monkeypatch, write):
 def test_directories_and_devices_are_named():
     with pytest.raises(InputError, match="a device"):
         open_path(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.aiff"])
+def test_files_cut_off_are_noticed_and_whole_ones_are_not(write, speech, name):
+    data = write(name, np.tile(speech, 2)).read_bytes()
+    for share, cut in ((1.0, False), (0.6, True)):
+        part = data[: int(share * len(data))]
+        with open_file(part) as file, open_recording(file, name) as recording:
+            assert sum(map(len, recording.blocks())) > 0
+            assert (recording.missing_s() > 0) is cut

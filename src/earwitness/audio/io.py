@@ -282,7 +282,8 @@ def open_recording(file: IO[bytes], name: str = "") -> Iterator[Recording]:
         stream = container.streams.best("audio")
         if stream is None:
             raise InputError("no-audio-track", "no sound track in this file; nothing to score")
-        yield Recording(container, stream, describe(container, stream, promised_by_wav(head)))
+        promised = promised_by_wav(head) or promised_by_mp3(head, stream)
+        yield Recording(container, stream, describe(container, stream, promised))
 
 
 def promised_by_wav(head: bytes) -> float | None:
@@ -298,6 +299,16 @@ def promised_by_wav(head: bytes) -> float | None:
             return size / byte_rate if byte_rate and 0 < size < UNKNOWN_SIZE else None
         place += 8 + size + size % 2
     return None
+
+
+def promised_by_mp3(head: bytes, stream: Any) -> float | None:
+    """Seconds by the frame count of a Xing or Info tag, which most encoders write first."""
+    tag = max(head.find(b"Xing"), head.find(b"Info"))
+    if tag < 0 or stream.codec_context is None or not stream.codec_context.name.startswith("mp3"):
+        return None
+    flags, frames = struct.unpack(">II", head[tag + 4 : tag + 12].ljust(8, b"\0"))
+    rate = stream.codec_context.sample_rate
+    return frames * (1152 if rate >= 32_000 else 576) / rate if flags & 1 and rate else None
 
 
 def describe(container: Any, stream: Any, promised: float | None = None) -> AudioInfo:

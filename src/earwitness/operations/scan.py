@@ -36,7 +36,7 @@ from earwitness.types import AudioInfo, Failure, Quality, Verdict, Window
 GROUP = 8  # files that a thread scores together
 BIG_FILE = 4 << 20  # bytes; such a file goes alone, so that the others need not wait for it
 LONG_BATCH = 4  # windows of a long recording scored together
-MAX_BAD_PACKETS = 0.02  # share of a stream that may fail to decode before it is called damaged
+MAX_BAD_PACKETS = 0.02  # share of a stream (or two) that may fail to decode before it is damaged
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def inspect_damage(heard: Heard, recording: Recording, options: ScanOptions) -> 
             f"cut off: the header promises {promised_s:.1f} s, the file holds "
             f"{recording.decoded_s:.1f} s; fetch it again, or score what is there with --no-gate",
         )
-    elif bad > MAX_BAD_PACKETS * packets:
+    elif bad > max(2, MAX_BAD_PACKETS * packets):
         found = Failure(
             "damaged",
             f"damaged: {bad} of {packets} packets cannot be decoded; fetch it again, "
