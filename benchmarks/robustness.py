@@ -37,7 +37,7 @@ def scan(*arguments: str, timeout: float = 60) -> tuple[list[dict[str, Any]], in
     """Records, exit code and seconds of one run; a crash or hang raises."""
     command = ["earwitness", "scan", "--json", *arguments]
     started = time.monotonic()
-    done = subprocess.run(["earwitness", "scan", "--json", *arguments], capture_output=True, timeout=timeout)
+    done = subprocess.run(command, capture_output=True, timeout=timeout)
     if b"Traceback" in done.stderr or done.returncode not in (0, 1):
         raise RuntimeError(f"exit {done.returncode}: {done.stderr.decode()[-500:]}")
     return (
@@ -66,26 +66,27 @@ def coded(pcm: np.ndarray, container: str, codec: str, rate: int = RATE, **optio
     audio = pcm / 32_768 if rate == RATE else soxr.resample(pcm / 32_768, RATE, rate)
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options.get("muxer", {})) as out:
-        if options.get("video"):
-            picture: Any = out.add_stream("mpeg4", rate=10)
+        pictures = int(len(audio) / rate * 10) if options.get("video") else 0
+        picture: Any = out.add_stream("mpeg4", rate=10) if pictures else None
+        if picture:
             picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
-            for i in range(int(len(audio) / rate * 10)):
-                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), i % 255, np.uint8), format="rgb24")
-                frame.pts = i
-                out.mux(picture.encode(frame))
-            out.mux(picture.encode(None))
         stream: Any = out.add_stream(codec, rate=rate, layout="mono")
         if "bit_rate" in options:
             stream.bit_rate = options["bit_rate"]
+        for i in range(pictures):
+            image = np.full((64, 64, 3), i % 255, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = i
+            out.mux(picture.encode(frame))
+        if pictures:
+            out.mux(picture.encode(None))
         kind = options.get("kind", stream.codec_context.format.name)
         samples = (audio * 32_767).astype(np.int16)[None]
         whole = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         whole.sample_rate = rate
         resampler = av.AudioResampler(format=kind, layout="mono", rate=rate)
         for part in [*resampler.resample(whole), *resampler.resample(None), None]:
-            for packet in stream.encode(part):
-                if packet.time_base:  # the empty packet that ends some raw streams has none
-                    out.mux(packet)
+            out.mux(stream.encode(part))
     return file.getvalue()
 
 
@@ -387,17 +388,17 @@ NOISES: dict[str, Callable[[np.random.Generator, np.ndarray], Any]] = {
 }
 
 
-def noise(_: Path) -> dict[str, Any]:
-    """What is not speech, at many levels: how often is it called genuine?"""
+def noise(speech: Path) -> dict[str, Any]:
+    """What is not speech, at many levels: how often is it called genuine? (`speech` is not used.)"""
     rng, levels = np.random.default_rng(0), (-70, -55, -40, -25, -12, 0)
     with tempfile.TemporaryDirectory() as name:
         for kind, make in NOISES.items():
             for i in range(18):
-                seconds = np.arange(int(RATE * rng.choice([1, 3, 8, 20, 45]))) / RATE
-                audio = make(rng, seconds)
+                axis = np.arange(int(RATE * rng.choice([1, 3, 8, 20, 45]))) / RATE
+                audio = make(rng, axis)
                 gain = 1.0 if kind == "dithered-silence" else 10 ** (levels[i % 6] / 20) / (audio.std() or 1)
-                path = Path(name) / f"{kind}_{i}.wav"
-                soundfile.write(path, np.clip(audio * gain, -1, 1), RATE, subtype="PCM_16")
+                target = Path(name) / f"{kind}_{i}.wav"
+                soundfile.write(target, np.clip(audio * gain, -1, 1), RATE, subtype="PCM_16")
         records, _, _ = scan(name, timeout=600)
     by_kind: dict[str, Counter[str]] = {kind: Counter() for kind in NOISES}
     for record in records:

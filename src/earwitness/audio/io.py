@@ -272,7 +272,11 @@ def open_recording(file: IO[bytes], name: str = "") -> Iterator[Recording]:
         container = av.open(
             file,
             format=raw,
-            options={"format_whitelist": FORMATS, "protocol_whitelist": "none"},
+            options={
+                "format_whitelist": FORMATS,
+                "protocol_whitelist": "none",
+                "max_size": "65536",  # bytes in a packet of WAV; by default a sixteenth, and slow
+            },
             metadata_errors="ignore",
             buffer_size=1 << 18,
         )

@@ -259,18 +259,18 @@ def inspect_damage(heard: Heard, recording: Recording, options: ScanOptions) -> 
     """Refuse a recording of which a part is missing or unreadable; warn only without the gate."""
     found = None
     missing_s, bad, packets = recording.missing_s(), recording.bad_packets, recording.packets
-    if missing_s:
+    if bad > max(2, MAX_BAD_PACKETS * packets):
+        found = Failure(
+            "damaged",
+            f"damaged: {bad} of {packets} packets cannot be decoded; fetch it again, "
+            "or score what is there with --no-gate",
+        )
+    elif missing_s:
         promised_s = recording.info.promised_s or 0.0
         found = Failure(
             "truncated",
             f"cut off: the header promises {promised_s:.1f} s, the file holds "
             f"{recording.decoded_s:.1f} s; fetch it again, or score what is there with --no-gate",
-        )
-    elif bad > max(2, MAX_BAD_PACKETS * packets):
-        found = Failure(
-            "damaged",
-            f"damaged: {bad} of {packets} packets cannot be decoded; fetch it again, "
-            "or score what is there with --no-gate",
         )
     elif bad:
         heard.warnings.append(f"damaged: {bad} of {packets} packets cannot be decoded")
