@@ -54,6 +54,13 @@ def test_the_table_is_plain_where_it_is_piped(mixed):
     assert any(block in text for block in "▁▂▃▄▅▆▇█")
 
 
+def test_a_terminal_without_unicode_gets_escapes(samples):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = run("scan", samples / "genuine-vctk.mp3", "--timeline", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert b"\\u25" in done.stdout
+
+
 def test_terminal_escapes_in_names_are_shown_not_obeyed(tmp_path):
     (tmp_path / "\x1b[2Jevil.wav").write_bytes(b"")
     text = run("scan", tmp_path).stdout.decode()

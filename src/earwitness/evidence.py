@@ -49,7 +49,7 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "path": verdict.path,
-        **verdict.extra,
+        **({"path_bytes": verdict.path_bytes} if verdict.path_bytes else {}),
         "sha256": verdict.sha256,
         "duration_s": rounded(quality.duration_s, 3) if quality else None,
         "sample_rate": info.sample_rate if info else None,

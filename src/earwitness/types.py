@@ -1,7 +1,7 @@
 """Nouns that cross stages, frozen. Times are seconds, spans half open, higher score = bona fide."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 VerdictName = Literal["fake", "genuine", "uncertain", "no-speech", "error"]
 VERDICTS: tuple[VerdictName, ...] = ("fake", "genuine", "uncertain", "no-speech", "error")
@@ -93,6 +93,7 @@ class Verdict:
     prior: float
     thresholds: Thresholds
     calibrated: bool
+    path_bytes: str | None = None  # hex, where the name is not UTF-8 and `path` not exact
     sha256: str | None = None
     info: AudioInfo | None = None
     quality: Quality | None = None
@@ -105,4 +106,3 @@ class Verdict:
     timeline: Timeline | None = None
     warnings: tuple[str, ...] = ()
     error: Failure | None = None
-    extra: dict[str, Any] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """One `earwitness scan`, from what the user named to the exit code."""
 
+import io
 import sys
 import time
 from collections import Counter
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from earwitness.audio.io import Source
-from earwitness.decision.detector import load_detector
+from earwitness.decision.detector import EMBEDDED, read_card
 from earwitness.errors import InputError
 from earwitness.evidence import printable_path, to_record
 from earwitness.operations.inputs import find_files, read_list
 from earwitness.operations.journal import Journal
-from earwitness.operations.scan import ScanOptions, scan_many
+from earwitness.operations.scan import ScanOptions, check, scan_many
 from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise
 from earwitness.types import VERDICTS
 
@@ -35,16 +36,20 @@ def run_scan(
     Raises:
         InputError: nothing to scan, an unknown verdict in `fail_on`, or a journal of other work.
         ModelError: the bundle cannot be used.
+        ValueError: the prior is not between 0 and 1.
     """
+    check(options)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     wanted = parse_verdicts(fail_on)
     sources, skipped = gather(named)
-    detector = load_detector(model) if journal_file else None
     counts: Counter[str] = Counter()
     started, answered_before = time.monotonic(), 0
     with ExitStack() as stack:
         journal = None
-        if journal_file and detector:
-            journal = stack.enter_context(Journal(journal_file, journal_head(detector.id.digest, options)))
+        if journal_file:
+            digest = read_card(model or EMBEDDED)["files"]["model.onnx"]
+            journal = stack.enter_context(Journal(journal_file, journal_head(digest, options)))
         show = JsonLines() if as_json else Table(options.timeline)
         table_file = stack.enter_context(CsvFile(csv_file)) if csv_file else None
         todo = sources

@@ -18,7 +18,7 @@ import numpy as np
 
 from earwitness.audio.frames import cut_windows
 from earwitness.audio.io import SAMPLE_RATE, Recording, Source, digest, open_file, open_recording, to_wav
-from earwitness.audio.quality import MIN_SPEECH_S, QualityMeter, refuse, warn
+from earwitness.audio.quality import MIN_SPEECH_S, QualityMeter, refuse, speech_graph, warn
 from earwitness.decision.detector import Detector, load_detector
 from earwitness.decision.scoring import (
     ClipScore,
@@ -54,7 +54,7 @@ class Heard:
     """A recording on its way to a verdict."""
 
     path: str
-    extra: dict[str, str] = field(default_factory=dict)
+    path_bytes: str | None = None
     sha256: str | None = None
     info: AudioInfo | None = None
     quality: Quality | None = None
@@ -136,7 +136,13 @@ def scan_many(
 
 
 def check(options: ScanOptions) -> None:
-    """Raises ValueError for a prior that is none."""
+    """Fail before the first file rather than at each.
+
+    Raises:
+        ModelError: the gate's weights are missing or altered.
+        ValueError: the prior is none.
+    """
+    speech_graph()
     if not 0 < options.prior < 1:
         raise ValueError(f"prior must be between 0 and 1, both excluded; got {options.prior}")
 
@@ -199,9 +205,7 @@ def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) 
     """Decode and gate one recording; score it too where it is longer than a whole clip."""
     heard = Heard("<bytes>" if isinstance(source, bytes) else "<stream>")
     if isinstance(source, str | os.PathLike):
-        heard.path, raw = printable_path(source)
-        if raw:
-            heard.extra["path_bytes"] = raw
+        heard.path, heard.path_bytes = printable_path(source)
     try:
         with open_file(source) as file:
             heard.sha256 = digest(file)
@@ -310,7 +314,7 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
         quality=heard.quality,
         warnings=tuple(heard.warnings),
         error=heard.error,
-        extra=heard.extra,
+        path_bytes=heard.path_bytes,
     )
     if heard.error:
         return failed

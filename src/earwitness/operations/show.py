@@ -82,7 +82,7 @@ def remarks(record: dict[str, Any]) -> list[str]:
 
 
 def draw(record: dict[str, Any], width: int) -> list[Text]:
-    """A bar of blocks, one for each stretch, as high as P(fake); a dot where nobody speaks."""
+    """A bar of blocks, one for each stretch, as high as its mean P(fake); a dot where nobody speaks."""
     thresholds = record["thresholds"]
     steps, step_s = record["timeline"]["p_fake"], record["timeline"]["step_s"]
     columns = max(20, min(width - 12, 100))
@@ -93,9 +93,8 @@ def draw(record: dict[str, Any], width: int) -> list[Text]:
         if not values:
             bar.append("·", "dim")
             continue
-        high = max(values)
-        name = call(high, thresholds)
-        bar.append(BLOCKS[min(7, int(high * 8))], COLOURS[name])
+        mean = sum(values) / len(values)
+        bar.append(BLOCKS[min(7, int(mean * 8))], COLOURS[call(mean, thresholds)])
     end = clock(record["duration_s"])
     scale = "0:00" + end.rjust(max(len(bar) - 14, len(end) + 1)) + f"   {each * step_s:g} s a column"
     return [bar, Text(" " * 10 + scale, "dim")]
