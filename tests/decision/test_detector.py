@@ -56,3 +56,8 @@ def test_the_shipped_card_is_honest_and_complete(detector):
     assert len(card["limits"]) >= 3
     assert 0 < card["thresholds"]["genuine"] < card["thresholds"]["fake"] < 1
     assert card["training"]["data"]
+
+
+def test_the_shipped_graph_names_no_machine():
+    graph = (EMBEDDED / "model.onnx").read_bytes()
+    assert b".py" not in graph

@@ -140,7 +140,11 @@ def write_graph(weights: Path, target: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    program.save(str(target), include_initializers=True, external_data=False)
+    graph = program.model_proto
+    for node in graph.graph.node:  # the exporter notes source lines and paths of this machine
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    target.write_bytes(graph.SerializeToString())
 
 
 def export(corpus: Path, runs: Path, bundle: Path) -> dict[str, Any]:
