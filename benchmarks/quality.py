@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from earwitness.audio.corpora import Utterance, read_packages, read_rows
+from earwitness.audio.io import load
+from earwitness.audio.quality import QualityMeter, refuse
 from earwitness.metrics.detection import eer
 from earwitness.metrics.intervals import grouped_bootstrap
 from earwitness.training.export import OutOfFold, measure, read_out_of_fold
@@ -56,6 +58,16 @@ def unseen(rows: list[Utterance], packages: list[Utterance]) -> np.ndarray:
             for row in rows
         ]
     )
+
+
+def past_the_gate(rows: list[Utterance]) -> np.ndarray:
+    """Rows that `earwitness scan` would score and not answer `no-speech`, (rows,)."""
+    passed = []
+    for row in rows:
+        meter = QualityMeter()
+        meter.update(load(row.path))
+        passed.append(refuse(meter.finish()) is None)
+    return np.array(passed)
 
 
 def probe(manifest: dict[str, dict[str, str]], rows: list[Utterance], folds: np.ndarray) -> np.ndarray:
@@ -101,6 +113,8 @@ def main() -> None:
             for name in sorted(set(families) - {"none"})
         },
     }
+    passed = past_the_gate(rows)
+    results["past_the_gate"] = described(scores, passed, found)
     fresh = unseen(rows, list(read_packages(arguments.corpus / "packages")))
     results["unseen_architecture_and_speaker"] = described(scores, fresh, found)
     if arguments.aasist:

@@ -54,6 +54,12 @@ def test_speech_passes_loud_and_quiet(speech):
         assert quality.speech_s > 5
 
 
+def test_a_constant_offset_hides_no_speech(speech):
+    plain, offset = measure(speech * 0.01), measure(speech * 0.01 + 0.3)
+    assert offset.speech_s == pytest.approx(plain.speech_s, abs=0.2)
+    assert offset.level_dbfs == pytest.approx(plain.level_dbfs, abs=0.5)
+
+
 def test_silence_and_short_clips_have_reasons(speech):
     assert refuse(measure(np.zeros(RATE * 5))).code == "silence"
     assert refuse(measure(np.full(RATE * 5, 0.3))).code == "silence"

@@ -51,6 +51,13 @@ def test_playback_level_does_not_move_the_score(detector, speech):
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 
+@pytest.mark.parametrize("offset", [-0.5, 0.02, 0.2])
+def test_a_constant_offset_does_not_move_the_score(detector, speech, offset):
+    quiet = 0.3 * speech
+    scores = [score_clips(detector, [clip.astype(np.float32)])[0].score for clip in (quiet, quiet + offset)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
 def test_very_short_clips_are_scored_not_refused(detector, speech):
     scored = score_clips(detector, [speech[20_000:20_400]])[0]
     assert np.isfinite(scored.score)

@@ -25,7 +25,7 @@ SILERO_DIGEST = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c4
 SEGMENT = 128  # chunks, 4.1 s: the stretch whose level is evened out before VAD
 MIN_SPEECH_S = 0.5
 SPEECH_P = 0.5
-QUIET_DBFS, RAISED_DBFS, MAX_GAIN = -30.0, -20.0, 300.0  # VAD misses speech under about -50 dBFS
+QUIET_DBFS, RAISED_DBFS, MAX_GAIN = -30.0, -20.0, 300.0  # VAD loses speech from -65 dBFS down
 SILENT = 1e-5  # amplitude; -100 dBFS, under the last bit of 16
 
 
@@ -74,7 +74,7 @@ class QualityMeter:
     def finish(self) -> Quality:
         """Measure what is left and sum up."""
         if len(self.rest):
-            self._measure(np.pad(self.rest, (0, -len(self.rest) % CHUNK)))
+            self._measure(np.pad(self.rest, (0, -len(self.rest) % CHUNK), mode="edge"))
             self.rest = self.rest[:0]
         speech_chunks = self.speech.count(1)
         energy, count = (
@@ -103,6 +103,7 @@ class QualityMeter:
     def _measure(self, audio: np.ndarray) -> None:
         chunks = audio.reshape(-1, CHUNK)
         low, high = chunks.min(axis=1), chunks.max(axis=1)
+        chunks = chunks - audio.mean()  # an offset is no level, and hides quiet speech
         energy = np.einsum("cs,cs->c", chunks, chunks, dtype=np.float64)
         silent = high - low < SILENT
         speech = np.zeros(len(chunks), bool)

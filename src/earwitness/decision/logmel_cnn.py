@@ -2,9 +2,9 @@
 
 Convention: `waveform` is float32 (batch, samples) at 16 kHz, zero-padded at the end;
 `lengths` (batch,) holds the valid samples. Every feature map is masked beyond a clip's end,
-so a clip in a padded batch scores as it does alone. The waveform is divided by its RMS, so
-playback level cannot move a score; the mean of each mel band over the clip is removed, so a
-fixed channel response moves it little.
+so a clip in a padded batch scores as it does alone. The waveform's mean is taken off and it is
+divided by its RMS, so neither an offset nor the playback level can move a score; the mean of each
+mel band over the clip is removed, so a fixed channel response moves it little.
 
 The shape of the network (strided 2-D convolutions, then attentive mean and deviation over
 time) follows common practice: attentive statistics pooling is Okabe et al., Interspeech 2018,
@@ -70,9 +70,11 @@ class LogMel(nn.Module):
         self.register_buffer("filters", torch.from_numpy(mel_filters()))
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        inside = torch.arange(waveform.shape[1], device=lengths.device)[None] < lengths[:, None]
-        waveform = waveform * inside.float()
-        power = (waveform * waveform).sum(1, keepdim=True) / lengths[:, None].float()
+        inside = (torch.arange(waveform.shape[1], device=lengths.device)[None] < lengths[:, None]).float()
+        count = lengths[:, None].float()
+        offset = (waveform * inside).sum(1, keepdim=True) / count
+        waveform = (waveform - offset) * inside
+        power = (waveform * waveform).sum(1, keepdim=True) / count
         waveform = waveform / torch.sqrt(power + 1e-10)
         spectrum = F.conv1d(waveform[:, None], self.kernels, stride=HOP)  # (batch, 2 * bins, frames)
         real, imaginary = spectrum.chunk(2, dim=1)
