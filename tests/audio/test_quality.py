@@ -117,3 +117,16 @@ def test_speech_between_finds_the_spoken_part(speech):
     spoken = meter.speaking(0.5)
     assert not any(spoken[:9])
     assert sum(spoken) > 10
+
+
+def test_the_spoken_part_leaves_out_the_silence_around_it(speech):
+    meter = QualityMeter()
+    meter.update(np.concatenate([np.zeros(5 * RATE, np.float32), speech, np.zeros(4 * RATE, np.float32)]))
+    meter.finish()
+    start, end = meter.spoken_part()
+    assert 4.5 * RATE < start < 6.5 * RATE
+    assert len(speech) + 3.5 * RATE < end < len(speech) + 5.5 * RATE
+    silent = QualityMeter()
+    silent.update(np.zeros(RATE, np.float32))
+    silent.finish()
+    assert silent.spoken_part() == (0, RATE)

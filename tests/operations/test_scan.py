@@ -75,6 +75,16 @@ def test_long_recordings_are_cut_and_only_speech_is_scored(tmp_path, speech):
     assert all(p is None for p in steps[int(silent[0] * 2) + 2 : int(silent[1] * 2) - 2])
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 0), (0, 3), (2, 5)])
+def test_silence_around_a_clip_does_not_move_the_score(speech, before, after):
+    plain = scan(speech)
+    padded = scan(np.pad(speech, (before * 16_384, after * 16_384)), timeline=True)
+    assert padded.llr == pytest.approx(plain.llr, abs=0.15)
+    assert padded.windows[0].start_s == pytest.approx(plain.windows[0].start_s + before * 1.024, abs=0.1)
+    assert padded.timeline is not None
+    assert len(padded.timeline.p_fake) == pytest.approx(len(speech) / 8_000 + 2.048 * (before + after), abs=1)
+
+
 def test_llr_and_p_fake_follow_from_the_card(samples, detector):
     verdict = scan(samples / "genuine-vctk.mp3", prior=0.2)
     card = detector.card["calibration"]["clip"]

@@ -24,6 +24,7 @@ SILERO_FILE = "silero_vad_16k_op15.onnx"
 SILERO_DIGEST = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"  # that of v6.2
 SEGMENT = 128  # chunks, 4.1 s: the stretch whose level is evened out before VAD
 MIN_SPEECH_S = 0.5
+MARGIN_S = 0.25  # kept before the first and after the last speech of a clip
 SPEECH_P = 0.5
 QUIET_DBFS, RAISED_DBFS, MAX_GAIN = -30.0, -20.0, 300.0  # VAD loses speech from -65 dBFS down
 SILENT = 1e-5  # amplitude; -100 dBFS, under the last bit of 16
@@ -93,6 +94,17 @@ class QualityMeter:
     def speech_between(self, start: int, end: int) -> float:
         """Seconds of speech measured in samples [start, end)."""
         return self.speech.count(1, start // CHUNK, -(-end // CHUNK)) * CHUNK / SAMPLE_RATE
+
+    def spoken_part(self) -> tuple[int, int]:
+        """First and last sample of what holds speech, with `MARGIN_S` around; all where none does.
+
+        What is said in the pauses before and after is nothing, yet it would move a score.
+        """
+        first, last = self.speech.find(1), self.speech.rfind(1)
+        if first < 0:
+            return 0, self.samples
+        margin = int(MARGIN_S * SAMPLE_RATE)
+        return max(0, first * CHUNK - margin), min(self.samples, (last + 1) * CHUNK + margin)
 
     def speaking(self, step_s: float) -> list[bool]:
         """Whether a tenth or more of each step of `step_s` seconds is speech."""

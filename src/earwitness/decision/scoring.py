@@ -92,7 +92,9 @@ class TimelineBuilder:
         """P(fake) of each step; None where `speaking` is false or nothing was scored."""
         calibration = self.detector.frame_calibration
         p_fake: list[float | None] = []
-        for step, (total, count) in enumerate(zip(self.sums, self.counts, strict=True)):
+        pause = [0] * max(0, len(speaking) - len(self.sums))  # after the last window
+        scored = zip([*self.sums, *pause], [*self.counts, *pause], strict=True)
+        for step, (total, count) in enumerate(scored):
             if not count or (step < len(speaking) and not speaking[step]):
                 p_fake.append(None)
                 continue

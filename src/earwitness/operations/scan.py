@@ -61,6 +61,7 @@ class Heard:
     speaking: list[bool] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     clip: np.ndarray | None = None  # decoded, not scored yet
+    clip_start: int = 0  # sample of the recording at which `clip` begins
     windows: list[Window] = field(default_factory=list)
     steps: TimelineBuilder | None = None
     refused: Failure | None = None
@@ -194,7 +195,7 @@ def scan_group(
     clips = [item.clip for item in short if item.clip is not None]
     try:
         for item, clip, scored in zip(short, clips, score_clips(detector, clips), strict=True):
-            add_window(detector, item, 0, clip, scored)
+            add_window(detector, item, item.clip_start, clip, scored)
     except Exception as error:  # a batch must not take the scan down
         for item in short:
             item.error = unexpected(error)
@@ -242,7 +243,8 @@ def listen(detector: Detector, heard: Heard, recording: Recording, options: Scan
 
     for start, audio in cut_windows(metered(), detector.windowing):
         if start == 0 and meter.samples <= whole:
-            heard.clip = audio
+            heard.clip_start, end = meter.spoken_part() if options.gate else (0, len(audio))
+            heard.clip = audio[heard.clip_start : end]
         elif not options.gate or meter.speech_between(start, start + len(audio)) >= MIN_SPEECH_S:
             pending.append((start, audio))
             if len(pending) == LONG_BATCH:

@@ -31,6 +31,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from earwitness.audio.augment import SAMPLE_RATE, crop, disturb
 from earwitness.audio.corpora import Utterance, read_demos, read_packages
 from earwitness.audio.io import load
+from earwitness.audio.quality import QualityMeter
 from earwitness.decision.logmel_cnn import LogMelCnn
 
 
@@ -109,12 +110,16 @@ def loss_of(
 
 
 def score_rows(network: LogMelCnn, rows: list[Utterance], audio: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Clip scores (rows,) and per-row frame scores of whole, undisturbed clips."""
+    """Clip scores (rows,) and per-row frame scores of the spoken part of undisturbed clips."""
     network.eval()
     scores, frames = [], []
     with torch.no_grad():
         for clip in audio:
-            wave = torch.from_numpy(clip.astype(np.float32) / 32_768)[None, : 30 * SAMPLE_RATE]
+            meter, samples = QualityMeter(), clip.astype(np.float32) / 32_768
+            meter.update(samples)
+            meter.finish()
+            start, end = meter.spoken_part()  # as `earwitness scan` scores them
+            wave = torch.from_numpy(samples[start:end])[None, : 30 * SAMPLE_RATE]
             score, frame_scores, _ = network(wave, torch.tensor([wave.shape[1]]))
             scores.append(float(score[0]))
             frames.append(frame_scores[0].numpy().astype(np.float32))
