@@ -165,3 +165,60 @@ def test_help_has_examples_and_version_is_the_package_s():
 
     assert b"Examples:" in run("scan", "--help").stdout
     assert run("--version").stdout.decode().strip() == earwitness.__version__
+
+
+def test_outputs_never_go_over_recordings_or_each_other(tmp_path, samples):
+    clip = tmp_path / "clip.mp3"
+    clip.write_bytes((samples / "genuine-vctk.mp3").read_bytes())
+    for option in ("--csv", "--resume"):
+        done = run("scan", clip, option, clip)
+        assert done.returncode == 2
+        assert b"name another file" in done.stderr
+    assert clip.read_bytes() == (samples / "genuine-vctk.mp3").read_bytes()
+    assert run("scan", clip, "--csv", tmp_path / "x", "--resume", tmp_path / "x").returncode == 2
+
+
+def test_an_old_csv_survives_a_wrong_model(tmp_path, samples):
+    table = tmp_path / "old.csv"
+    table.write_text("precious")
+    assert run("scan", samples, "--csv", table, "--model", tmp_path).returncode == 2
+    assert table.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".wav", "a\nb" * 200])
+def test_names_that_no_file_can_have_get_records(name, samples):
+    done = run("scan", name, samples / "pink-noise.flac", "--json")
+    assert done.returncode == 1
+    assert [r["error"]["code"] if r["error"] else None for r in records(done)] in (
+        ["unreadable", None],
+        [None, "unreadable"],
+    )
+
+
+def test_an_empty_path_is_not_the_current_folder(samples):
+    done = run("scan", "", cwd=samples)
+    assert done.returncode == 2
+    assert b"empty" in done.stderr
+
+
+def test_a_full_disk_is_said_in_one_line(samples):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "earwitness.cli", "scan", str(samples), "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert b"No space left" in done.stderr
+
+
+def test_a_journal_of_another_calibration_is_refused(tmp_path, samples):
+    import shutil
+
+    from earwitness.decision.detector import EMBEDDED
+
+    bundle = shutil.copytree(EMBEDDED, tmp_path / "bundle")
+    noise, journal = samples / "pink-noise.flac", tmp_path / "journal"
+    assert run("scan", noise, "--model", bundle, "--resume", journal).returncode == 0
+    card = json.loads((bundle / "model.json").read_text())
+    card["calibration"]["clip"]["offset"] += 1
+    (bundle / "model.json").write_text(json.dumps(card))
+    assert run("scan", noise, "--model", bundle, "--resume", journal).returncode == 2

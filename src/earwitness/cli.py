@@ -116,6 +116,9 @@ def scan(
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+    except OSError as error:  # a full disk, a closed terminal: errors of recordings are records
+        typer.echo(f"earwitness: the output cannot be written: {error.strerror or error}", err=True)
+        raise typer.Exit(2) from None
     raise typer.Exit(code)
 
 

@@ -250,3 +250,17 @@ def test_files_cut_off_are_noticed_and_whole_ones_are_not(write, speech, name):
         with open_file(part) as file, open_recording(file, name) as recording:
             assert sum(map(len, recording.blocks())) > 0
             assert (recording.missing_s() > 0) is cut
+
+
+def test_stretches_lost_inside_are_counted(speech):
+    file = io.BytesIO()
+    soundfile.write(file, np.tile(speech, 2), 16_000, format="FLAC")
+    data = bytearray(file.getvalue())
+    with open_file(bytes(data)) as whole, open_recording(whole) as recording:
+        list(recording.blocks())
+        assert recording.skipped_s == 0
+    for place in range(len(data) // 3, len(data) // 2):
+        data[place] ^= 0x5A
+    with open_file(bytes(data)) as damaged, open_recording(damaged) as recording:
+        list(recording.blocks())
+        assert recording.skipped_s + recording.missing_s() + recording.bad_packets > 0

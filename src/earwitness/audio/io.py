@@ -76,6 +76,8 @@ class Recording:
         self.container, self.stream, self.info = container, stream, info
         self.decoded_s = 0.0
         self.packets = self.bad_packets = 0
+        self.skipped_s = 0.0  # by the time stamps of what was decoded
+        self.expected_s: float | None = None
         self.notes: list[str] = []
         tracks = len(container.streams.audio)
         if tracks > 1:
@@ -102,6 +104,7 @@ class Recording:
                 resampler = None
                 if rate != SAMPLE_RATE:
                     resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float32", "HQ")
+            self._follow(frame)
             pending.append(self._mono(frame))
             held += frame.samples
             self.decoded_s += frame.samples / rate
@@ -139,6 +142,14 @@ class Recording:
                 return
             except av.error.FFmpegError:
                 self.bad_packets += 1
+
+    def _follow(self, frame: Any) -> None:
+        if frame.pts is None or frame.time_base is None:
+            return
+        starts_s = float(frame.pts * frame.time_base)
+        if self.expected_s is not None and starts_s - self.expected_s > 0.02:
+            self.skipped_s += starts_s - self.expected_s
+        self.expected_s = starts_s + frame.samples / frame.sample_rate
 
     def _mono(self, frame: Any) -> np.ndarray:
         samples = frame.to_ndarray()
@@ -238,6 +249,8 @@ def open_path(path: Path) -> IO[bytes]:
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise InputError("unreadable", f"cannot be opened: {reason}") from None
+    except ValueError:
+        raise InputError("not-found", "no file can have this name: it holds a NUL byte") from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -373,8 +386,11 @@ def to_wav(audio: np.ndarray, sample_rate: int) -> bytes:
         ValueError: the array has another shape or holds nothing.
     """
     channels = np.atleast_2d(np.asarray(audio, dtype="<f4"))
-    if channels.ndim != 2 or not channels.size:
-        raise ValueError(f"expected audio (samples,) or (channels, samples), got {audio.shape}")
+    if channels.ndim != 2 or not channels.size or len(channels) > MAX_CHANNELS:
+        raise ValueError(
+            f"expected audio (samples,) or (channels, samples), got {audio.shape}; transpose it if "
+            "the channels come last"
+        )
     data = channels.T.tobytes()
     count = len(channels)
     layout = struct.pack("<HHIIHH", 3, count, sample_rate, sample_rate * 4 * count, 4 * count, 32)

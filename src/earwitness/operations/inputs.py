@@ -25,9 +25,9 @@ def find_files(named: Iterable[Path]) -> Found:
     """
     found, seen = Found(), set()
     for path in named:
-        files = walk(path, set(), found) if path.is_dir() else [path]
+        files = walk(path, set(), found) if is_folder(path) else [path]
         for file in files:
-            key = os.path.realpath(file)
+            key = real_name(file)
             if key not in seen:
                 seen.add(key)
                 found.paths.append(file)
@@ -47,7 +47,7 @@ def walk(folder: Path, visited: set[tuple[int, int]], found: Found) -> Iterator[
     visited.add((status.st_dev, status.st_ino))
     for entry in entries:
         path = folder / entry.name
-        if is_folder(entry):
+        if is_folder(path):
             yield from walk(path, visited, found)
         elif Path(entry.name).suffix.lower() in SUFFIXES:
             yield path
@@ -55,12 +55,20 @@ def walk(folder: Path, visited: set[tuple[int, int]], found: Found) -> Iterator[
             found.skipped += 1
 
 
-def is_folder(entry: os.DirEntry) -> bool:
-    """Whether an entry is a folder or a link to one; a link that leads nowhere is not."""
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder or a link to one; what cannot be asked is taken for a file."""
     try:
-        return stat.S_ISDIR(entry.stat().st_mode)
-    except OSError:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
         return False
+
+
+def real_name(path: Path) -> str:
+    """The path with its links resolved, as far as they can be."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return str(path)
 
 
 def read_list(data: bytes) -> list[Path]:

@@ -1,6 +1,8 @@
 """One `earwitness scan`, from what the user named to the exit code."""
 
+import hashlib
 import io
+import json
 import sys
 import time
 from collections import Counter
@@ -13,10 +15,10 @@ from earwitness.audio.io import Source
 from earwitness.decision.detector import EMBEDDED, read_card
 from earwitness.errors import InputError
 from earwitness.evidence import printable_path, to_record
-from earwitness.operations.inputs import find_files, read_list
+from earwitness.operations.inputs import find_files, read_list, real_name
 from earwitness.operations.journal import Journal
 from earwitness.operations.scan import ScanOptions, check, scan_many
-from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise
+from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise, visible
 from earwitness.types import VERDICTS
 
 EXIT_OK, EXIT_FAILED, EXIT_MATCHED = 0, 1, 3
@@ -39,17 +41,20 @@ def run_scan(
         ValueError: the prior is not between 0 and 1.
     """
     check(options)
+    if sys.stdout is None:
+        raise InputError("usage", "the standard output is closed; send it to a file or to /dev/null")
+    card = read_card(model or EMBEDDED)  # before any file is written
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     wanted = parse_verdicts(fail_on)
     sources, skipped = gather(named)
+    guard_outputs(csv_file, journal_file, sources)
     counts: Counter[str] = Counter()
     started, answered_before = time.monotonic(), 0
     with ExitStack() as stack:
         journal = None
         if journal_file:
-            digest = read_card(model or EMBEDDED)["files"]["model.onnx"]
-            journal = stack.enter_context(Journal(journal_file, journal_head(digest, options)))
+            journal = stack.enter_context(Journal(journal_file, journal_head(card, options)))
         show = JsonLines() if as_json else Table(options.timeline)
         table_file = stack.enter_context(CsvFile(csv_file)) if csv_file else None
         todo = sources
@@ -94,6 +99,8 @@ def gather(named: list[str]) -> tuple[list[Source], int]:
     paths: list[Path] = []
     sources: list[Source] = []
     for name in named:
+        if not name:
+            raise InputError("usage", "a path is empty; an unset variable, perhaps? '.' is this folder")
         if name == "-":
             paths += read_list(sys.stdin.buffer.read())
         elif name == "/dev/stdin":
@@ -103,8 +110,8 @@ def gather(named: list[str]) -> tuple[list[Source], int]:
     found = find_files(paths)
     sources += found.paths
     if not sources:
-        passed = f" ({found.skipped} files there are no audio by name)" if found.skipped else ""
-        shown = " ".join(printable_path(name)[0] for name in named)
+        passed = f" (passed over by name: {found.skipped})" if found.skipped else ""
+        shown = visible(" ".join(printable_path(name)[0] for name in named))
         raise InputError("usage", f"no audio files in {shown}{passed}; name a file to scan it anyway")
     return sources, found.skipped
 
@@ -114,10 +121,26 @@ def source_key(source: Source) -> tuple[str, str | None] | None:
     return printable_path(source) if isinstance(source, Path) else None
 
 
-def journal_head(digest: str, options: ScanOptions) -> dict[str, Any]:
+def guard_outputs(csv_file: Path | None, journal_file: Path | None, sources: list[Source]) -> None:
+    """Never write over a recording, nor two outputs into one file.
+
+    Raises:
+        InputError: `usage`.
+    """
+    taken = {real_name(source) for source in sources if isinstance(source, Path)}
+    for option, path in (("--resume", journal_file), ("--csv", csv_file)):
+        if path is None:
+            continue
+        if real_name(path) in taken:
+            raise InputError("usage", f"{option} {path}: is already read or written here; name another file")
+        taken.add(real_name(path))
+
+
+def journal_head(card: dict[str, Any], options: ScanOptions) -> dict[str, Any]:
     """What must be the same for a journal to be gone on with."""
     return {
-        "model": digest,
+        "model": card["files"]["model.onnx"],
+        "card": hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest(),
         "prior": options.prior,
         "gate": options.gate,
         "timeline": options.timeline,

@@ -280,6 +280,8 @@ def inspect_damage(heard: Heard, recording: Recording, options: ScanOptions) -> 
         )
     elif bad:
         heard.warnings.append(f"damaged: {bad} of {packets} packets cannot be decoded")
+    if recording.skipped_s > 0.1 and not found:
+        heard.warnings.append(f"{recording.skipped_s:.1f} s are missing inside, by its time stamps")
     if found and options.gate:
         heard.error = found
     elif found:
