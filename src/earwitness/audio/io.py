@@ -66,6 +66,9 @@ SIGNATURES = {
     b"0&\xb2u": "a Windows Media file",
 }
 
+# Codecs whose frames carry time stamps to the sample; those of others (ADPCM in WAV) wander.
+STAMPED = ("flac", "opus", "vorbis", "mp3", "aac")
+
 SCALES = {"u8": 128.0, "s16": 32_768.0, "s32": 2_147_483_648.0, "s64": 2.0**63}
 
 
@@ -144,7 +147,7 @@ class Recording:
                 self.bad_packets += 1
 
     def _follow(self, frame: Any) -> None:
-        if frame.pts is None or frame.time_base is None:
+        if frame.pts is None or frame.time_base is None or not self.info.codec.startswith(STAMPED):
             return
         starts_s = float(frame.pts * frame.time_base)
         if self.expected_s is not None and starts_s - self.expected_s > 0.02:
