@@ -73,7 +73,11 @@ SCALES = {"u8": 128.0, "s16": 32_768.0, "s32": 2_147_483_648.0, "s64": 2.0**63}
 
 
 class Recording:
-    """An opened sound track: `info`, `blocks()` once, then `decoded_s` and `damage`."""
+    """An opened sound track: `info`, `blocks()` once, then what was found on the way.
+
+    That is `decoded_s`, `missing_s()` at the end, `skipped_s` inside, `bad_packets` of `packets`,
+    and `notes` for people.
+    """
 
     def __init__(self, container: Any, stream: Any, info: AudioInfo) -> None:
         self.container, self.stream, self.info = container, stream, info

@@ -98,7 +98,7 @@ class QualityMeter:
     def spoken_part(self) -> tuple[int, int]:
         """First and last sample of what holds speech, with `MARGIN_S` around; all where none does.
 
-        What is said in the pauses before and after is nothing, yet it would move a score.
+        Nobody speaks in the pauses before and after, yet they would move a score.
         """
         first, last = self.speech.find(1), self.speech.rfind(1)
         if first < 0:

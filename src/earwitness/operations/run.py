@@ -50,26 +50,23 @@ def run_scan(
     sources, skipped = gather(named)
     guard_outputs(csv_file, journal_file, sources)
     counts: Counter[str] = Counter()
-    started, answered_before = time.monotonic(), 0
+    started = time.monotonic()
     with ExitStack() as stack:
-        journal = None
+        journal, todo = None, sources
         if journal_file:
             journal = stack.enter_context(Journal(journal_file, journal_head(card, options)))
+            todo = [source for source in sources if source_key(source) not in journal.records]
         show = JsonLines() if as_json else Table(options.timeline)
         table_file = stack.enter_context(CsvFile(csv_file)) if csv_file else None
-        todo = sources
         progress = stack.enter_context(make_progress(len(sources)))
-        if journal:
-            todo = [source for source in sources if source_key(source) not in journal.records]
         for record in records(sources, todo, journal, options, model):
             counts[record["verdict"]] += 1
             show(record)
             if table_file:
                 table_file.write(record)
             progress.advance(progress.task_ids[0])
-        answered_before = len(sources) - len(todo)
     if not as_json:
-        summarise(counts, time.monotonic() - started, skipped, answered_before)
+        summarise(counts, time.monotonic() - started, skipped, len(sources) - len(todo))
     if any(counts[name] for name in wanted):
         return EXIT_MATCHED
     return EXIT_FAILED if counts["error"] else EXIT_OK
