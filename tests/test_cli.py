@@ -107,7 +107,7 @@ def test_fail_on(samples):
         (["scan"], "Missing argument"),
         (["scan", "x", "--jsno"], "--json"),
         (["scan", "x", "--prior", "1"], "between 0 and 1"),
-        (["scan", "x", "--model", "nowhere"], "nowhere/model.json"),
+        (["scan", "x", "--model", "nowhere"], "nowhere: neither a bundle's folder"),
         (["scan", "-"], "no audio files"),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_full_disk_is_said_in_one_line(samples):
 def test_a_journal_of_another_calibration_is_refused(tmp_path, samples):
     import shutil
 
-    from earwitness.decision.detector import EMBEDDED
+    from earwitness.decision.bundle import EMBEDDED
 
     bundle = shutil.copytree(EMBEDDED, tmp_path / "bundle")
     noise, journal = samples / "pink-noise.flac", tmp_path / "journal"

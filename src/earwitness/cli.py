@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,6 +56,17 @@ def main(
     """Is the voice on this recording human?"""
 
 
+def parse_engine(text: str) -> Any:
+    """The engine of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if text not in ("auto", "onnx", "torch"):
+        raise ValueError(f"--engine: no engine is called {text!r}; one of auto, onnx, torch")
+    return text
+
+
 @app.command(epilog=EXIT_HELP)
 def scan(
     paths: Annotated[
@@ -76,8 +89,16 @@ def scan(
         float, typer.Option(metavar="P", help="Share of recordings you expect to be fake, between 0 and 1.")
     ] = 0.5,
     model: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A model bundle [default: the embedded one].")
+        str | None,
+        typer.Option(metavar="MODEL", help="A bundle's folder, or a name of `earwitness models list`."),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINE",
+            help="onnx, torch, or auto: torch where there is a GPU, else onnx where there is a graph.",
+        ),
+    ] = "auto",
     no_gate: Annotated[
         bool, typer.Option("--no-gate", help="Also score what holds no speech or is damaged.")
     ] = False,
@@ -103,8 +124,8 @@ def scan(
     from earwitness.operations.run import run_scan
     from earwitness.operations.scan import ScanOptions
 
-    options = ScanOptions(prior=prior, gate=not no_gate, timeline=timeline, threads=threads)
     try:
+        options = ScanOptions(prior, not no_gate, timeline, threads, parse_engine(engine))
         code = run_scan(paths, options, model, as_json, csv, fail_on, resume)
     except (EarwitnessError, ValueError) as error:
         typer.echo(f"earwitness: {error}", err=True)
@@ -120,6 +141,103 @@ def scan(
         typer.echo(f"earwitness: the output cannot be written: {error.strerror or error}", err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(code)
+
+
+models_app = typer.Typer(
+    help="The models on this machine: import, list, show, export.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(models_app, name="models")
+
+IMPORT_HELP = """\b
+Read are
+  AntiDeepfake detectors          .ckpt, .safetensors
+  fairseq and unilm encoders      .pt (wav2vec 2.0, XLS-R, MMS, HuBERT, WavLM, UniSpeech-SAT, data2vec)
+  folders of transformers         config.json with model.safetensors or pytorch_model.bin
+  AASIST, AASIST-L                .pth
+Nothing in a file is executed; sizes are read off its tensors.
+
+\b
+Examples:
+  earwitness models import mms_300m.ckpt --name mms-300m-antideepfake
+  earwitness models import AASIST.pth --name aasist
+  earwitness models import ./wavlm-large --name wavlm-large
+  earwitness models import pruned.ckpt --name pruned --heads 16
+  earwitness scan --model mms-300m-antideepfake samples/
+"""
+AS_JSON = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Errors that were foreseen, in one line with exit code 2."""
+    from earwitness.errors import EarwitnessError
+
+    try:
+        yield
+    except EarwitnessError as error:
+        typer.echo(f"earwitness: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("earwitness: interrupted, nothing was kept", err=True)
+        raise typer.Exit(130) from None
+
+
+@models_app.command("import", epilog=IMPORT_HELP)
+def models_import(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A checkpoint, or a folder of transformers.")
+    ],
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call it here.")],
+    heads: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Attention heads, where the width does not tell."),
+    ] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Make a model bundle of a released checkpoint."""
+    with plain_errors():
+        from earwitness.operations.models import run_import
+
+        run_import(source, name, heads, as_json)
+
+
+@models_app.command("list")
+def models_list(as_json: AS_JSON = False) -> None:
+    """List the models on this machine."""
+    with plain_errors():
+        from earwitness.operations.models import run_list
+
+        run_list(as_json)
+
+
+@models_app.command("show")
+def models_show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, or a bundle's folder.")],
+    as_json: AS_JSON = False,
+) -> None:
+    """Show a model's card."""
+    with plain_errors():
+        from earwitness.operations.models import run_show
+
+        run_show(model, as_json)
+
+
+@models_app.command("export")
+def models_export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, or a bundle's folder.")],
+    as_json: AS_JSON = False,
+) -> None:
+    """Add an ONNX graph to a model, so that scanning with it needs no torch.
+
+    Batch and length stay free. The graph is kept only if it agrees with torch to 0.001 on random
+    audio, alone and in a batch. Scanning takes the graph wherever there is no GPU.
+    """
+    with plain_errors():
+        from earwitness.operations.models import run_export
+
+        run_export(model, as_json)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class ModelId:
-    """Which model answered; the digest is that of its ONNX graph."""
+    """Which model answered; the digest is that of its weights, or of its graph where it has no others."""
 
     name: str
     version: str

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from earwitness import ModelError, load_detector
-from earwitness.decision.detector import EMBEDDED
+from earwitness.decision.bundle import EMBEDDED
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_bad_card_says_what_is_wrong(bundle, card, message):
 
 
 def test_a_missing_bundle_says_so(tmp_path):
-    with pytest.raises(ModelError, match=r"model\.json: no such file"):
+    with pytest.raises(ModelError, match=r"holds no model\.json"):
         load_detector(tmp_path)
 
 

@@ -17,20 +17,20 @@ class Windowing:
     hop_s: float = 8.0
 
     def __post_init__(self) -> None:
-        if not self.window_s + self.hop_s <= self.whole_s:
-            raise ValueError("windows and hop together must not be longer than a whole clip")
+        if not 0 < self.hop_s <= self.window_s <= self.whole_s:
+            raise ValueError("a hop must not be longer than a window, nor a window than a whole clip")
 
 
 def cut_windows(
     blocks: Iterable[np.ndarray], windowing: Windowing = Windowing()
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks of audio -> (first sample, window), holding at most `whole_s` in memory.
+    """Blocks of audio -> (first sample, window), holding at most `whole_s`, or a window and a hop, in memory.
 
     A recording up to `whole_s` comes as one window. Beyond, windows of `window_s` start every
     `hop_s`; the last one is moved back to end with the recording, so none is shorter.
     """
     whole, size, hop = (
-        int(s * SAMPLE_RATE) for s in (windowing.whole_s, windowing.window_s, windowing.hop_s)
+        round(s * SAMPLE_RATE) for s in (windowing.whole_s, windowing.window_s, windowing.hop_s)
     )
     kept, held, start, long = [], 0, 0, False  # `kept` holds the samples from `start` on
     for block in blocks:

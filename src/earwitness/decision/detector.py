@@ -1,22 +1,22 @@
-"""A detector is a bundle: a folder with `model.json`, the card, and `model.onnx`, the graph.
+"""A detector is a bundle, loaded: a card, and an engine that runs its graph or its network.
 
-The card says what the model is, what it was trained on, how well it does, how its scores are
-calibrated and where its thresholds lie; the digest in it pins the graph.
+The card (`model.json`) says what the model is, what it was trained on, how well it does, how its
+scores are calibrated and where its thresholds lie; the digests in it pin the other files.
 """
 
-import hashlib
-import json
+import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from earwitness.audio.frames import Windowing
+from earwitness.decision.bundle import GRAPH, GRAPH_DATA, WEIGHTS, check_file, find_bundle, read_card
 from earwitness.decision.calibration import Calibration
-from earwitness.decision.engines import open_graph
+from earwitness.decision.engines import Runner, cuda_available, open_graph, open_torch
 from earwitness.errors import ModelError
 from earwitness.types import ModelId, Thresholds
 
-EMBEDDED = Path(__file__).parents[1] / "models" / "embedded"
+Engine = Literal["auto", "onnx", "torch"]
+BATCH_S = {"onnx": 48.0, "torch": 48.0, "gpu": 960.0}  # audio in one batch, padding included
 
 
 @dataclass(frozen=True)
@@ -24,67 +24,104 @@ class Detector:
     """A loaded bundle, ready to score."""
 
     id: ModelId
-    session: Any
+    run: Runner
+    engine: str  # onnx, torch or gpu
     calibration: Calibration | None  # clip scores; None: scores are raw
     frame_calibration: Calibration | None  # means of frame scores over `timeline_s`
     thresholds: Thresholds
     windowing: Windowing
     min_samples: int
-    frame_hop_s: float
+    padding: bool  # whether clips of different lengths may share a batch
+    frame_hop_s: float | None  # None: the model cannot say which frames
+    frame_length_s: float
     timeline_s: float
     card: dict[str, Any]
 
+    @property
+    def batch_s(self) -> float:
+        """Seconds of audio that one batch may hold."""
+        return BATCH_S[self.engine]
 
-def load_detector(bundle: str | Path | None = None, threads: int = 1) -> Detector:
-    """Open a bundle folder; the model inside the package where none is named.
 
-    `threads` is for one clip; scoring many files spreads them over threads by itself.
+def load_detector(
+    bundle: str | os.PathLike | None = None, threads: int = 1, engine: Engine = "auto"
+) -> Detector:
+    """Open a bundle by folder or name; the model inside the package where none is named.
+
+    `engine` auto takes torch where it has a GPU for the bundle's weights, else the graph if
+    there is one. `threads` is for one clip; scoring many files spreads them over threads by itself.
 
     Raises:
         ModelError: a file is missing, altered or not what the card says.
+        MissingExtra: the bundle needs torch, which is not installed.
     """
-    folder = Path(bundle) if bundle is not None else EMBEDDED
+    folder = find_bundle(bundle)
     card = read_card(folder)
-    graph = folder / "model.onnx"
-    if not graph.is_file():
-        raise ModelError(f"{graph}: no such file; a bundle holds model.json and model.onnx")
-    found = hashlib.sha256(graph.read_bytes()).hexdigest()
-    expected = card["files"]["model.onnx"]
-    if found != expected:
-        raise ModelError(
-            f"{graph}: digest {found[:12]} where the card says {expected[:12]}; "
-            "the file was altered or belongs to another card: fetch the bundle again"
-        )
-    calibration = card["calibration"]
+    chosen = choose_engine(card, engine)
+    if chosen == "onnx":
+        graph = check_file(folder, card, GRAPH)
+        if GRAPH_DATA in card["files"]:
+            check_file(folder, card, GRAPH_DATA)
+        run = open_graph(graph, threads)
+    else:
+        run = open_torch(check_file(folder, card, WEIGHTS), card, threads)
     return Detector(
-        id=ModelId(card["name"], card["version"], found),
-        session=open_graph(graph, threads),
-        calibration=Calibration(**calibration["clip"]) if calibration else None,
-        frame_calibration=Calibration(**calibration["timeline"]) if calibration else None,
-        thresholds=Thresholds(**card["thresholds"]),
-        windowing=Windowing(**card["windowing"]),
-        min_samples=int(card["input"]["min_samples"]),
-        frame_hop_s=float(card["output"]["frame_hop_s"]),
-        timeline_s=float(card["output"]["timeline_s"]),
+        id=ModelId(card["name"], card["version"], model_digest(card)),
+        run=run,
+        engine=chosen,
         card=card,
+        **read_settings(card, folder),
     )
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of a bundle.
+def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
+    """What a card says of a detector's use.
 
     Raises:
-        ModelError: it is missing, not JSON, or lacks a field.
+        ModelError: a field is not what it should be.
     """
-    path = folder / "model.json"
+    calibration, output = card["calibration"], card["output"]
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file; --model takes the folder of a bundle") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a readable card: {error}") from error
-    needed = {"name", "version", "files", "calibration", "thresholds", "windowing", "input", "output"}
-    missing = sorted(needed - set(card)) if isinstance(card, dict) else sorted(needed)
-    if missing:
-        raise ModelError(f"{path}: the card lacks {', '.join(missing)}")
-    return card
+        hop_s = output["frame_hop_s"]
+        return {
+            "calibration": Calibration(**calibration["clip"]) if calibration else None,
+            "frame_calibration": Calibration(**calibration["timeline"]) if calibration else None,
+            "thresholds": Thresholds(**card["thresholds"]),
+            "windowing": Windowing(**card["windowing"]),
+            "min_samples": int(card["input"]["min_samples"]),
+            "padding": bool(card["input"].get("padding", True)),
+            "frame_hop_s": None if hop_s is None else float(hop_s),
+            "frame_length_s": float(output.get("frame_length_s") or hop_s or 0.0),
+            "timeline_s": float(output["timeline_s"]),
+        }
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise ModelError(f"{folder}: the card has a field that cannot be used: {error}") from None
+
+
+def choose_engine(card: dict[str, Any], engine: Engine) -> Literal["onnx", "torch", "gpu"]:
+    """Which engine runs this bundle here.
+
+    Raises:
+        ModelError: the bundle has not what the engine needs.
+    """
+    has_graph, has_weights = GRAPH in card["files"], WEIGHTS in card["files"]
+    if has_weights and not has_graph and (card.get("architecture") or {}).get("head") is None:
+        raise ModelError(
+            f"{card['name']} is a front end without a head: it scores nothing until one is trained"
+        )
+    if engine == "onnx" and not has_graph:
+        raise ModelError(
+            f"{card['name']} has no graph; make one with `earwitness models export {card['name']}`"
+        )
+    if engine == "torch" and not has_weights:
+        raise ModelError(f"{card['name']} has a graph only; torch needs {WEIGHTS}")
+    if not (has_graph or has_weights):
+        raise ModelError(f"{card['name']}: the card names neither {GRAPH} nor {WEIGHTS}")
+    if engine != "onnx" and has_weights and cuda_available():
+        return "gpu"
+    return "torch" if engine == "torch" or not has_graph else "onnx"
+
+
+def model_digest(card: dict[str, Any]) -> str:
+    """The digest that names a model: its weights', whichever engine runs them; else its graph's."""
+    return str(card["files"].get(WEIGHTS) or card["files"].get(GRAPH))

@@ -1,30 +1,46 @@
-"""Run a bundle's graph. ONNX Runtime on the CPU is the one engine so far.
+"""Run a bundle: its graph in ONNX Runtime, or its network in torch (CPU, or a GPU in bfloat16).
 
-A graph takes `waveform` (batch, samples) float32 and `lengths` (batch,) int64 and gives `score`
-(batch,), `frame_scores` (batch, frames) and `embedding` (batch, size).
+Either takes clips and gives `Outputs`. A graph takes `waveform` (batch, samples) float32 and
+`lengths` (batch,) int64 and gives `score` (batch,), `embedding` (batch, size) and, where the head
+can say which frames, `frame_scores` (batch, frames).
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from earwitness.errors import ModelError
+from earwitness.errors import MissingExtra, ModelError
 
 INPUTS = {"waveform", "lengths"}
-OUTPUTS = ["score", "frame_scores", "embedding"]
+OUTPUTS = {"score", "embedding"}
+FRAME_SCORES = "frame_scores"
 
 
 class Outputs(NamedTuple):
-    """What a graph says of a batch."""
+    """What a model says of a batch."""
 
     score: np.ndarray  # (batch,)
-    frame_scores: np.ndarray  # (batch, frames)
+    frame_scores: np.ndarray | None  # (batch, frames)
     embedding: np.ndarray  # (batch, size)
 
 
-def open_graph(path: Path, threads: int = 1) -> Any:
-    """An ONNX Runtime session; `run_graph` may be called on it from several threads.
+Runner = Callable[[Sequence[np.ndarray]], Outputs]
+
+
+def pad(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Clips of (samples,) each -> (batch, samples), zero-padded at the end, and lengths (batch,)."""
+    lengths = np.array([len(clip) for clip in clips], np.int64)
+    waveform = np.zeros((len(clips), int(lengths.max())), np.float32)
+    for row, clip in zip(waveform, clips, strict=True):
+        row[: len(clip)] = clip
+    return waveform, lengths
+
+
+def open_graph(path: Path, threads: int = 1) -> Runner:
+    """Run a graph in ONNX Runtime; may be called from several threads.
 
     Raises:
         ModelError: the file is no graph that this runtime can run, or has other inputs/outputs.
@@ -43,18 +59,60 @@ def open_graph(path: Path, threads: int = 1) -> Any:
         raise ModelError(f"{path}: ONNX Runtime cannot run it: {str(error)[:200]}") from error
     inputs = {node.name for node in session.get_inputs()}
     outputs = {node.name for node in session.get_outputs()}
-    if inputs != INPUTS or not outputs >= set(OUTPUTS):
+    if inputs != INPUTS or not outputs >= OUTPUTS:
         raise ModelError(
-            f"{path}: expected inputs {sorted(INPUTS)} and outputs {OUTPUTS}, "
+            f"{path}: expected inputs {sorted(INPUTS)} and outputs {sorted(OUTPUTS)}, "
             f"found {sorted(inputs)} and {sorted(outputs)}"
         )
-    return session
+    wanted = ["score", "embedding", *([FRAME_SCORES] if FRAME_SCORES in outputs else [])]
+
+    def run(clips: Sequence[np.ndarray]) -> Outputs:
+        waveform, lengths = pad(clips)
+        score, embedding, *frames = session.run(wanted, {"waveform": waveform, "lengths": lengths})
+        return Outputs(score, frames[0] if frames else None, embedding)
+
+    return run
 
 
-def run_graph(session: Any, clips: list[np.ndarray]) -> Outputs:
-    """Score clips of (samples,) each in one padded batch."""
-    lengths = np.array([len(clip) for clip in clips], np.int64)
-    waveform = np.zeros((len(clips), int(lengths.max())), np.float32)
-    for row, clip in zip(waveform, clips, strict=True):
-        row[: len(clip)] = clip
-    return Outputs(*session.run(OUTPUTS, {"waveform": waveform, "lengths": lengths}))
+def cuda_available() -> bool:
+    """Whether torch is installed and sees a GPU."""
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
+def open_torch(weights: Path, card: dict[str, Any], threads: int = 0) -> Runner:
+    """Run a bundle's network in torch, on a GPU in bfloat16 where there is one.
+
+    One batch runs at a time; `threads` sets those of torch for the whole process (0: left alone).
+
+    Raises:
+        MissingExtra: torch or transformers is not installed.
+        ModelError: the card or the weights do not fit.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra("torch", "train") from error
+    from earwitness.decision.network import fold_weight_norms, load_network, read_blueprint
+
+    network = load_network(read_blueprint(card, weights.parent), weights)
+    fold_weight_norms(network)
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        network = network.to("cuda")
+    elif threads:
+        torch.set_num_threads(threads)
+    lock = Lock()
+
+    def run(clips: Sequence[np.ndarray]) -> Outputs:
+        device = "cuda" if on_gpu else "cpu"
+        waveform, lengths = (torch.from_numpy(array).to(device) for array in pad(clips))
+        with lock, torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=on_gpu):
+            score, *frames, embedding = network(waveform, lengths)
+        arrays = [tensor.cpu().numpy() for tensor in (score, *frames, embedding)]
+        return Outputs(arrays[0], arrays[1] if frames else None, arrays[-1])
+
+    return run

@@ -7,11 +7,9 @@ import numpy as np
 
 from earwitness.decision.calibration import posterior_of_fake
 from earwitness.decision.detector import Detector
-from earwitness.decision.engines import run_graph
 from earwitness.types import Span, Timeline, Window
 
 SAMPLE_RATE = 16_000
-BATCH_S = 48.0  # audio in one batch, padding included
 MAX_PADDING = 0.15  # share of a batch's longest clip that its shortest may lack
 
 
@@ -20,19 +18,21 @@ class ClipScore:
     """What the model says of one clip."""
 
     score: float
-    frame_scores: np.ndarray  # (frames,)
+    frame_scores: np.ndarray | None  # (frames,)
     embedding: np.ndarray  # (size,)
 
 
-def batches_by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Indices of clips in batches of similar length, at most `BATCH_S` each (one clip may be more)."""
+def batches_by_length(
+    lengths: Sequence[int], batch_s: float, max_padding: float = MAX_PADDING
+) -> list[list[int]]:
+    """Indices of clips in batches of similar length, at most `batch_s` each (one clip may be more)."""
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         longest = lengths[batches[-1][0]] if batches else 0
         fits = (
             batches
-            and lengths[index] >= (1 - MAX_PADDING) * longest
-            and (len(batches[-1]) + 1) * longest <= BATCH_S * SAMPLE_RATE
+            and lengths[index] >= (1 - max_padding) * longest
+            and (len(batches[-1]) + 1) * longest <= batch_s * SAMPLE_RATE
         )
         if fits:
             batches[-1].append(index)
@@ -51,16 +51,22 @@ def score_clips(detector: Detector, clips: Sequence[np.ndarray]) -> list[ClipSco
         clip if len(clip) >= detector.min_samples else np.resize(clip, detector.min_samples) for clip in clips
     ]
     scores: list[ClipScore | None] = [None] * len(clips)
-    for batch in batches_by_length([len(clip) for clip in ready]):
-        outputs = run_graph(detector.session, [ready[i] for i in batch])
+    max_padding = MAX_PADDING if detector.padding else 0.0
+    for batch in batches_by_length([len(clip) for clip in ready], detector.batch_s, max_padding):
+        outputs = detector.run([ready[i] for i in batch])
         for row, i in enumerate(batch):
-            frames = max(1, int(len(clips[i]) / SAMPLE_RATE / detector.frame_hop_s))
-            scores[i] = ClipScore(
-                float(outputs.score[row]),
-                outputs.frame_scores[row, :frames].copy(),
-                outputs.embedding[row].copy(),
-            )
+            frame_scores = None
+            if outputs.frame_scores is not None:
+                frames = count_frames(detector, len(clips[i]))
+                frame_scores = outputs.frame_scores[row, :frames].copy()
+            scores[i] = ClipScore(float(outputs.score[row]), frame_scores, outputs.embedding[row].copy())
     return scores  # type: ignore[return-value]
+
+
+def count_frames(detector: Detector, samples: int) -> int:
+    """Frames that lie inside a clip; at least one."""
+    hop_s, length_s = detector.frame_hop_s or 1.0, detector.frame_length_s
+    return max(1, int((samples / SAMPLE_RATE - length_s) / hop_s + 1 + 1e-6))
 
 
 def calibrated(detector: Detector, score: float) -> float:
@@ -78,7 +84,8 @@ class TimelineBuilder:
 
     def add(self, start: int, frame_scores: np.ndarray) -> None:
         """Frame scores (frames,) of a window that starts at sample `start`."""
-        middle = start / SAMPLE_RATE + (np.arange(len(frame_scores)) + 0.5) * self.detector.frame_hop_s
+        first = start / SAMPLE_RATE + self.detector.frame_length_s / 2
+        middle = first + np.arange(len(frame_scores)) * (self.detector.frame_hop_s or 1.0)
         steps = (middle / self.detector.timeline_s).astype(int)
         grow = int(steps[-1]) + 1 - len(self.sums)
         self.sums += [0.0] * max(0, grow)

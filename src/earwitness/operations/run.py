@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from earwitness.audio.io import Source
-from earwitness.decision.detector import EMBEDDED, read_card
+from earwitness.decision.bundle import find_bundle, read_card
+from earwitness.decision.detector import choose_engine
 from earwitness.errors import InputError
 from earwitness.evidence import printable_path, to_record
 from earwitness.operations.inputs import find_files, read_list, real_name
 from earwitness.operations.journal import Journal
-from earwitness.operations.scan import ScanOptions, check, scan_many
+from earwitness.operations.scan import NOT_CALIBRATED, ScanOptions, check, scan_many
 from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise, visible
 from earwitness.types import VERDICTS
 
@@ -27,7 +28,7 @@ EXIT_OK, EXIT_FAILED, EXIT_MATCHED = 0, 1, 3
 def run_scan(
     named: list[str],
     options: ScanOptions,
-    model: Path | None,
+    model: str | None,
     as_json: bool,
     csv_file: Path | None,
     fail_on: str,
@@ -43,7 +44,8 @@ def run_scan(
     check(options)
     if sys.stdout is None:
         raise InputError("usage", "the standard output is closed; send it to a file or to /dev/null")
-    card = read_card(model or EMBEDDED)  # before any file is written
+    card = read_card(find_bundle(model))  # before any file is written
+    choose_engine(card, options.engine)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     wanted = parse_verdicts(fail_on)
@@ -67,6 +69,8 @@ def run_scan(
             progress.advance(progress.task_ids[0])
     if not as_json:
         summarise(counts, time.monotonic() - started, skipped, len(sources) - len(todo))
+        if card["calibration"] is None:
+            sys.stderr.write(f"{card['name']}: {NOT_CALIBRATED}\n")
     if any(counts[name] for name in wanted):
         return EXIT_MATCHED
     return EXIT_FAILED if counts["error"] else EXIT_OK
@@ -136,7 +140,7 @@ def guard_outputs(csv_file: Path | None, journal_file: Path | None, sources: lis
 def journal_head(card: dict[str, Any], options: ScanOptions) -> dict[str, Any]:
     """What must be the same for a journal to be gone on with."""
     return {
-        "model": card["files"]["model.onnx"],
+        "model": card["files"],
         "card": hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest(),
         "prior": options.prior,
         "gate": options.gate,
@@ -149,7 +153,7 @@ def records(
     todo: list[Source],
     journal: Journal | None,
     options: ScanOptions,
-    model: Path | None,
+    model: str | None,
 ) -> Iterator[dict[str, Any]]:
     """Records of all sources: those in the journal first, then new ones as they come."""
     if journal:

@@ -19,7 +19,8 @@ import numpy as np
 from earwitness.audio.frames import cut_windows
 from earwitness.audio.io import SAMPLE_RATE, Recording, Source, digest, open_file, open_recording, to_wav
 from earwitness.audio.quality import MIN_SPEECH_S, QualityMeter, refuse, speech_graph, warn
-from earwitness.decision.detector import Detector, load_detector
+from earwitness.decision.bundle import find_bundle, read_card
+from earwitness.decision.detector import Detector, Engine, choose_engine, load_detector
 from earwitness.decision.scoring import (
     ClipScore,
     TimelineBuilder,
@@ -34,8 +35,10 @@ from earwitness.evidence import decide, printable_path
 from earwitness.types import AudioInfo, Failure, Quality, Verdict, Window
 
 GROUP = 8  # files that a thread scores together
+GPU_GROUP = 64
 BIG_FILE = 4 << 20  # bytes; such a file goes alone, so that the others need not wait for it
 LONG_BATCH = 4  # windows of a long recording scored together
+NOT_CALIBRATED = "the model is not calibrated: p(fake) is its own figure, not a probability"
 MAX_BAD_PACKETS = 0.02  # share of a stream (or two) that may fail to decode before it is damaged
 
 
@@ -47,6 +50,7 @@ class ScanOptions:
     gate: bool = True
     timeline: bool = False
     threads: int = 0  # 0: one for each processor
+    engine: Engine = "auto"
 
 
 @dataclass
@@ -83,7 +87,7 @@ def scan(
         source: a path, the bytes of a file, a binary file object, or audio as (samples,) or
             (channels, samples) of floats in [-1, 1].
         sample_rate: of an array, in Hz.
-        model: folder of a bundle, or a loaded detector; the embedded model by default.
+        model: folder or name of a bundle, or a loaded detector; the embedded model by default.
         prior: share of recordings expected to be fake, between 0 and 1.
         gate: refuse recordings without speech; without it they are scored all the same.
         timeline: also give P(fake) step by step.
@@ -94,9 +98,9 @@ def scan(
 
     A recording that cannot be read gives a verdict `error`, not an exception.
     """
-    options = ScanOptions(prior, gate, timeline, threads=1)
+    options = ScanOptions(prior, gate, timeline)
     check(options)
-    detector = model if isinstance(model, Detector) else cached_detector(model, 1)
+    detector = model if isinstance(model, Detector) else open_detector(model, options, workers=1)
     if isinstance(source, np.ndarray):
         source = to_wav(source, sample_rate)
     return scan_group(detector, [source], options, Event())[0]
@@ -116,10 +120,10 @@ def scan_many(
     """
     check(options)
     waiting_sources = list(sources)
-    threads = options.threads or available_processors()
-    workers = max(1, min(threads, len(waiting_sources)))
-    detector = model if isinstance(model, Detector) else cached_detector(model, threads // workers)
-    groups = iter(grouped(waiting_sources, min(GROUP, -(-len(waiting_sources) // workers) or 1)))
+    workers = max(1, min(options.threads or available_processors(), len(waiting_sources)))
+    detector = model if isinstance(model, Detector) else open_detector(model, options, workers)
+    most = GPU_GROUP if detector.engine == "gpu" else GROUP
+    groups = iter(grouped(waiting_sources, min(most, -(-len(waiting_sources) // workers) or 1)))
     stop, pool = Event(), ThreadPoolExecutor(workers)
     running: set[Future[list[Verdict]]] = set()
     try:
@@ -148,10 +152,21 @@ def check(options: ScanOptions) -> None:
         raise ValueError(f"prior must be between 0 and 1, both excluded; got {options.prior}")
 
 
+def open_detector(model: str | Path | None, options: ScanOptions, workers: int) -> Detector:
+    """The detector of a bundle for this many workers.
+
+    A graph runs once a worker, each run with its share of the threads; torch runs one batch at a
+    time and keeps its own threads unless told how many.
+    """
+    engine = choose_engine(read_card(find_bundle(model)), options.engine)
+    share = (options.threads or available_processors()) // workers
+    return cached_detector(model, share if engine == "onnx" else options.threads, options.engine)
+
+
 @lru_cache(maxsize=4)
-def cached_detector(model: str | Path | None, threads: int) -> Detector:
+def cached_detector(model: str | Path | None, threads: int, engine: Engine) -> Detector:
     """The detector of a bundle, loaded once."""
-    return load_detector(model, threads)
+    return load_detector(model, threads, engine)
 
 
 def available_processors() -> int:
@@ -223,8 +238,8 @@ def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) 
 def listen(detector: Detector, heard: Heard, recording: Recording, options: ScanOptions, stop: Event) -> None:
     """Run the sound track through gate and windows; fills `heard`."""
     meter = QualityMeter()
-    heard.steps = TimelineBuilder(detector)
-    whole = int(detector.windowing.whole_s * SAMPLE_RATE)
+    heard.steps = TimelineBuilder(detector) if detector.frame_hop_s else None
+    whole = round(detector.windowing.whole_s * SAMPLE_RATE)
     pending: list[tuple[int, np.ndarray]] = []
 
     def metered() -> Iterator[np.ndarray]:
@@ -298,7 +313,7 @@ def add_window(detector: Detector, heard: Heard, start: int, audio: np.ndarray, 
             llr=calibrated(detector, scored.score),
         )
     )
-    if heard.steps:
+    if heard.steps and scored.frame_scores is not None:
         heard.steps.add(start, scored.frame_scores)
     heard.clip = None
 
@@ -322,13 +337,13 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
     )
     if heard.error:
         return failed
-    if heard.refused or not (heard.windows and heard.steps):
+    if heard.refused or not heard.windows:
         refused = heard.refused or Failure("no-speech", "speech too scattered: no window holds enough")
         return replace(failed, verdict="no-speech", rule=f"{refused.code}: {refused.message}")
     score = recording_score(heard.windows)
     llr = calibrated(detector, score)
     name, p_fake, rule = decide(llr, heard.windows, options.prior, detector.thresholds)
-    timeline = heard.steps.finish(heard.speaking, options.prior)
+    timeline = heard.steps.finish(heard.speaking, options.prior) if heard.steps else None
     duration_s = max(window.end_s for window in heard.windows)
     return replace(
         failed,
@@ -338,9 +353,10 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
         llr=llr,
         p_fake=p_fake,
         windows=tuple(heard.windows),
-        spans=find_spans(timeline, detector.thresholds.fake, duration_s),
-        worst=worst_moment(timeline, duration_s),
+        spans=find_spans(timeline, detector.thresholds.fake, duration_s) if timeline else (),
+        worst=worst_moment(timeline, duration_s) if timeline else None,
         timeline=timeline if options.timeline else None,
+        warnings=(*failed.warnings, *([] if detector.calibration else [NOT_CALIBRATED])),
     )
 
 

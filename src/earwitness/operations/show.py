@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from earwitness.errors import InputError
+from earwitness.operations.scan import NOT_CALIBRATED
 from earwitness.types import VERDICTS
 
 COLOURS = {
@@ -78,7 +79,7 @@ def remarks(record: dict[str, Any]) -> list[str]:
     lines = [record["error"]["message"]] if record["error"] else []
     if record["verdict"] == "no-speech" or "window" in record["rule"]:
         lines.append(record["rule"].split(": ", 1)[-1])
-    return lines + record["warnings"]
+    return lines + [warning for warning in record["warnings"] if warning != NOT_CALIBRATED]
 
 
 def draw(record: dict[str, Any], width: int) -> list[Text]:

@@ -11,7 +11,6 @@ between is `uncertain`.
 import argparse
 import hashlib
 import json
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import torch
 from earwitness.audio.corpora import Utterance, read_demos
 from earwitness.audio.frames import Windowing
 from earwitness.decision.calibration import Calibration, fit_affine, posterior_of_fake
+from earwitness.decision.graph import write_graph
 from earwitness.decision.logmel_cnn import FRAME_HOP_S, LogMelCnn
 from earwitness.metrics.detection import cllr, eer
 from earwitness.metrics.intervals import Metric, grouped_bootstrap
@@ -121,39 +121,15 @@ def interval(metric: Metric, values: np.ndarray, found: OutOfFold) -> dict[str, 
     return {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
-def write_graph(weights: Path, target: Path) -> None:
-    """The network as an ONNX graph with free batch and length."""
-    network = LogMelCnn()
-    network.load_state_dict(torch.load(weights, weights_only=True)["weights"])
-    network.eval()
-    example = (torch.randn(2, 40_000), torch.tensor([40_000, 30_000]))
-    batch, samples = torch.export.Dim("batch"), torch.export.Dim("samples", min=MIN_SAMPLES)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network,
-            example,
-            input_names=["waveform", "lengths"],
-            output_names=["score", "frame_scores", "embedding"],
-            dynamic_shapes={"waveform": {0: batch, 1: samples}, "lengths": {0: batch}},
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    graph = program.model_proto
-    for node in graph.graph.node:  # the exporter notes source lines and paths of this machine
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    target.write_bytes(graph.SerializeToString())
-
-
 def export(corpus: Path, runs: Path, bundle: Path) -> dict[str, Any]:
     """Write `bundle/model.onnx` and `bundle/model.json`; returns the card."""
     found = read_out_of_fold(corpus, runs)
     clip, timeline, thresholds = calibrate(found)
     bundle.mkdir(parents=True, exist_ok=True)
     graph = bundle / "model.onnx"
-    write_graph(runs / "all.pt", graph)
+    network = LogMelCnn()
+    network.load_state_dict(torch.load(runs / "all.pt", weights_only=True)["weights"])
+    write_graph(network.eval(), graph, MIN_SAMPLES)
     options = torch.load(runs / "all.pt", weights_only=True)["options"]
     card = {
         "name": "embedded",
