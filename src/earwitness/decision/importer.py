@@ -7,12 +7,13 @@ not show (attention heads) comes from a table by width, or from the caller.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from earwitness.audio.frames import Windowing
 from earwitness.decision.bundle import CARD, WEIGHTS, file_digest, new_place, unfinished, write_card
-from earwitness.decision.network import HEADS, Blueprint, Network
+from earwitness.decision.network import HEADS, Blueprint, Network, gives_frame_scores
 from earwitness.errors import ModelError
 from earwitness.features.checkpoints import read_tensors
 from earwitness.features.convert import (
@@ -27,7 +28,9 @@ from earwitness.features.encoders import FrontEnd
 from earwitness.features.frontends import FRONT_ENDS, HOP, Architecture, frame_samples, least_samples
 
 ANTIDEEPFAKE = "m_ssl.model."
-FIXED_SAMPLES = 64_600  # of AASIST and its kin: about four seconds
+FIXED_SAMPLES = 64_600  # about four seconds, the clips of the ASVspoof baselines
+FIXED_HEADS = ("aasist", "rawnet2", "sls")
+LEAST_SAMPLES = 8_000  # half a second, below which the gate refuses anyhow
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 ANTIDEEPFAKE_LICENCE = "CC BY-NC-SA 4.0 where released by the authors: not for commercial use"
 
@@ -40,7 +43,6 @@ class Found:
     blueprint: Blueprint
     tensors: dict[str, Any]
     licence: str = "unknown: that of the file's source"
-    normalisation: str = ""
 
 
 def import_model(source: Path, name: str, heads: int | None = None) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def import_model(source: Path, name: str, heads: int | None = None) -> dict[str,
     """
     place = new_place(name)
     file, found = understand(source, heads)
-    tensors = checked(found, file)
+    tensors, parameters = checked(found, file)
     from safetensors.torch import save_file
 
     with unfinished(place) as folder:
@@ -62,7 +64,7 @@ def import_model(source: Path, name: str, heads: int | None = None) -> dict[str,
             raise ModelError(f"{place}: cannot be written: {error}") from None
         source_note = {"file": source.name, "sha256": file_digest(file), "layout": found.layout}
         card = make_card(name, found.blueprint, found.licence)
-        card |= {"source": source_note, "parameters": sum(t.numel() for t in tensors.values())}
+        card |= {"source": source_note, "parameters": parameters}
         card["files"] = {WEIGHTS: file_digest(folder / WEIGHTS)}
         write_card(folder, card)
     return card
@@ -176,7 +178,8 @@ def aasist(tensors: Mapping[str, Any], where: str) -> Found:
     Raises:
         ModelError: neither.
     """
-    from earwitness.decision.heads.aasist import from_authors as rename, options_of
+    from earwitness.decision.heads.aasist import from_authors as rename
+    from earwitness.decision.heads.aasist import options_of
 
     try:
         options = options_of(tensors)
@@ -186,8 +189,9 @@ def aasist(tensors: Mapping[str, Any], where: str) -> Found:
     return Found("AASIST", Blueprint("aasist", options=options), named, "MIT, by its authors")
 
 
-def checked(found: Found, file: Path) -> dict[str, Any]:
-    """The tensors, float32 and contiguous, each of the name and shape that the network has.
+def checked(found: Found, file: Path) -> tuple[dict[str, Any], int]:
+    """The tensors, float32 and contiguous, each of the name and shape that the network has, and
+    the number of its parameters.
 
     Raises:
         ModelError: one is missing, too many, of another shape, or holds no numbers.
@@ -215,7 +219,7 @@ def checked(found: Found, file: Path) -> dict[str, Any]:
             raise ModelError(f"{file}: {shown([name])[0]} holds {tensor.dtype}")
         tensors[name] = tensor.to(expected[name].dtype).contiguous()
     check_numbers(tensors, str(file))
-    return tensors
+    return tensors, sum(parameter.numel() for parameter in network.parameters())
 
 
 def shown(names: list[str]) -> list[str]:
@@ -237,18 +241,13 @@ def check_numbers(tensors: Mapping[str, Any], where: str) -> None:
 
 
 def make_card(name: str, blueprint: Blueprint, licence: str) -> dict[str, Any]:
-    """The card of a bundle that was not trained here: not calibrated, cautious thresholds."""
-    if blueprint.front_end is None:
-        min_samples, hop_s, length_s = FIXED_SAMPLES, None, None
-        window_s = FIXED_SAMPLES / 16_000
-        windowing = {"whole_s": window_s, "window_s": window_s, "hop_s": window_s}
-    else:
-        min_samples = least_samples(blueprint.front_end)
-        frames = blueprint.head == "linear"
-        hop_s = HOP / 16_000 if frames else None
-        length_s = frame_samples(blueprint.front_end) / 16_000 if frames else None
-        windowing = {"whole_s": 30.0, "window_s": 12.0, "hop_s": 8.0}
-    head = HEADS[blueprint.head] if blueprint.head else None
+    """The card of a bundle that is not calibrated; its thresholds are cautious guesses."""
+    front_end, head = blueprint.front_end, HEADS[blueprint.head] if blueprint.head else None
+    samples = FIXED_SAMPLES if blueprint.head in FIXED_HEADS else None
+    least = least_samples(front_end) if front_end and blueprint.head in (None, "linear") else LEAST_SAMPLES
+    window_s = FIXED_SAMPLES / 16_000
+    fixed = {"whole_s": window_s, "window_s": window_s, "hop_s": window_s}
+    frames = front_end is not None and gives_frame_scores(blueprint)
     return {
         "name": name,
         "version": "1",
@@ -256,17 +255,18 @@ def make_card(name: str, blueprint: Blueprint, licence: str) -> dict[str, Any]:
         "licence": licence,
         "input": {
             "sample_rate": 16_000,
-            "min_samples": min_samples,
+            "min_samples": samples or least,
+            "samples": samples,  # where every clip must have one length; shorter ones are repeated
             "padding": bool(head and head.MASKED),
             "normalisation": "in the network",
         },
         "output": {
             "score": "logit of bona fide minus logit of spoof: higher is more bona fide",
-            "frame_hop_s": hop_s,
-            "frame_length_s": length_s,
+            "frame_hop_s": HOP / 16_000 if frames else None,
+            "frame_length_s": frame_samples(front_end) / 16_000 if front_end and frames else None,
             "timeline_s": 0.5,
         },
-        "windowing": windowing,
+        "windowing": fixed if samples else asdict(Windowing()),
         "calibration": None,
         "thresholds": {"fake": 0.9, "genuine": 0.1},
         "files": {},

@@ -17,7 +17,7 @@ from earwitness.decision.heads.attm import AttM
 from earwitness.decision.heads.ecapa import Ecapa
 from earwitness.decision.heads.linear import MeanLinear
 from earwitness.decision.heads.lstm import Lstm
-from earwitness.decision.heads.mamba import Mamba
+from earwitness.decision.heads.mamba import DualMamba
 from earwitness.decision.heads.mhfa import Mhfa
 from earwitness.decision.heads.mlp import Mlp
 from earwitness.decision.heads.nes2net import Nes2Net
@@ -25,9 +25,9 @@ from earwitness.decision.heads.oc_softmax import OcSoftmax
 from earwitness.decision.heads.output import HeadOutput
 from earwitness.decision.heads.rawnet2 import RawNet2
 from earwitness.decision.heads.resnet34 import ResNet34
-from earwitness.decision.heads.sls import Sls
-from earwitness.decision.heads.tcm import Tcm
-from earwitness.decision.heads.vib import Vib
+from earwitness.decision.heads.sls import SensitiveLayers
+from earwitness.decision.heads.tcm import ConformerTcm
+from earwitness.decision.heads.vib import Bottleneck
 from earwitness.errors import ModelError
 from earwitness.features.encoders import FrontEnd
 from earwitness.features.frontends import Architecture
@@ -39,17 +39,19 @@ HEADS: dict[str, Any] = {
     "lstm": Lstm,
     "ecapa": Ecapa,
     "nes2net": Nes2Net,
-    "tcm": Tcm,
-    "mamba": Mamba,
-    "vib": Vib,
+    "tcm": ConformerTcm,
+    "mamba": DualMamba,
+    "vib": Bottleneck,
     "aasist-ssl": AasistHead,
-    "sls": Sls,
+    "sls": SensitiveLayers,
     "mhfa": Mhfa,
     "attm": AttM,
     "aasist": Aasist,
     "rawnet2": RawNet2,
     "resnet34": ResNet34,
 }
+
+FRAME_LEVEL = {"linear", "oc-softmax", "mlp", "lstm", "nes2net"}  # whose last layer sees single frames
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,12 @@ def read_blueprint(card: Mapping[str, Any], where: Path) -> Blueprint:
     if blueprint.head is not None and blueprint.head not in HEADS:
         raise ModelError(f"{where}: no head is called {blueprint.head!r}; one of {', '.join(HEADS)}")
     return blueprint
+
+
+def gives_frame_scores(blueprint: Blueprint) -> bool:
+    """Whether the network says which frames are fake, and not only that the clip is."""
+    name = blueprint.options.get("head", "lstm") if blueprint.head == "attm" else blueprint.head
+    return name in FRAME_LEVEL
 
 
 class Network(nn.Module):

@@ -175,8 +175,9 @@ def make_body(architecture: Architecture) -> Any:
     if a.family == "hubert":
         return transformers.HubertModel(transformers.HubertConfig(**common, **convolutional))
     if a.family == "unispeech-sat":
-        config = transformers.UniSpeechSatConfig(**common, **convolutional)
-        return transformers.UniSpeechSatModel(config)
+        body = transformers.UniSpeechSatModel(transformers.UniSpeechSatConfig(**common, **convolutional))
+        body.masked_spec_embed = None  # made even where nothing is masked
+        return body
     if a.family == "wavlm":
         relative = {"num_buckets": a.relative_buckets, "max_bucket_distance": a.relative_distance}
         return transformers.WavLMModel(transformers.WavLMConfig(**common, **convolutional, **relative))

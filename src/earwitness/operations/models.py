@@ -96,7 +96,7 @@ def export_model(model: str) -> dict[str, Any]:
     network = load_network(blueprint, check_file(folder, card, WEIGHTS))
     fold_weight_norms(network)
     min_samples, masked = int(card["input"]["min_samples"]), bool(card["input"].get("padding", True))
-    free_length = blueprint.front_end is not None
+    free_length = card["input"].get("samples") is None
     with unfinished(folder / "graph") as part:
         write_graph(network, part / GRAPH, min_samples, free_length)
         gap = check_graph(network, part, min_samples, masked, free_length)

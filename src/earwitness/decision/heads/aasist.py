@@ -79,7 +79,7 @@ def normalise_nodes(norm: nn.BatchNorm1d, nodes: Tensor) -> Tensor:
 
 
 class GraphAttention(nn.Module):
-    """Attention among nodes of one kind (section 2.2 of the paper), (batch, nodes, width).
+    """Attention among nodes of one kind, (batch, nodes, width).
 
     The weight of a pair comes from the product of its two nodes, so it is symmetric.
     """
@@ -102,7 +102,7 @@ class GraphAttention(nn.Module):
 
 
 class HeterogeneousAttention(nn.Module):
-    """Attention among nodes of two kinds and a master node (section 2.3).
+    """Attention among nodes of two kinds and a master node (the paper's stack node).
 
     Pairs of the first kind, of the second and mixed ones have weights of their own. The master
     collects from all nodes and gives nothing back.

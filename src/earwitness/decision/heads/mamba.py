@@ -6,11 +6,12 @@ Detection", arXiv:2411.10027, IEEE Signal Processing Letters 2025, and the autho
 with Selective State Spaces", arXiv:2312.00752, sections 3.2 to 3.4. On 1,024-wide frames the
 defaults hold 1,936,950 parameters, as theirs: 319.33 M with XLS-R 300M.
 
-Departures, all but the last without effect on one clip alone: the scan is plain torch (theirs are
-CUDA kernels), each clip is reversed within its own length, and attention sees no padding. Last: in
-the authors' code the final normalisation takes the columns' input where the last blocks' output
-belongs, so the last block of each column is idle, and adds it unreversed to the reversed column.
-Here it takes the last blocks' output; `as_released` gives what their code and weights compute.
+Departures, all but the last without effect on one clip alone: the scan is plain torch (theirs is a
+CUDA kernel), each clip is reversed within its own length, and attention sees no padding; in training
+the batch norm counts padding as zeros. Last: before the final normalisation the authors' code adds
+the columns' input where the last blocks' output belongs, unreversed to the reversed column too, so
+the last block of each column is idle. Here the last blocks count; `as_released` (idle blocks frozen)
+is what their code computes and their weights need.
 """
 
 import math
@@ -24,20 +25,20 @@ from torch.utils.checkpoint import checkpoint
 
 from earwitness.decision.heads.output import HeadOutput
 
-FAN = 8  # segments that one step of the scan joins; frames are scanned in spans of FAN * FAN
+FAN = 4  # segments that make one on the next level of the scan
+LEVELS = 3  # above frames: spans of FAN ** LEVELS frames read each other directly
 STEP_RANGE = (1e-3, 0.1)  # of the step sizes at the start, Mamba section 3.6
 
 
 def scan(x: Tensor, step: Tensor, decay: Tensor, inward: Tensor, outward: Tensor) -> Tensor:
-    """The selective scan, Mamba equation 2 with section 3.3's selection, for any number of frames.
+    """The selective scan, Mamba equation 2 and algorithm 2, for any number of frames.
 
     state[t] = exp(step[t] * decay) * state[t - 1] + step[t] * x[t] * inward[t], from zero;
     y[t] = sum over states of outward[t] * state[t].
 
-    A loop over frames cannot be exported for a free number of them, and logarithms of products lose
-    all digits where `step * decay` is large. So frames are cut into segments of FAN: every segment
-    is scanned from zero at once to learn what leaves it, `carry` makes of that what enters it, and a
-    second pass starts there. Every factor is at most one: nothing overflows, nothing cancels.
+    A loop over frames cannot be exported for a free number of them, and sums of logarithms lose all
+    digits where `step * decay` is large. So frames are laid out as a tree, (spans, FAN, FAN, FAN),
+    that `carry` goes up and down. Every factor is at most one: nothing overflows, nothing cancels.
 
     Args:
         x: (batch, frames, inner).
@@ -49,63 +50,57 @@ def scan(x: Tensor, step: Tensor, decay: Tensor, inward: Tensor, outward: Tensor
     Returns:
         (batch, frames, inner).
     """
-    frames = x.shape[1]
-    # One span more than needed: the exporter would take a number that may be one for a constant.
-    spans = torch.arange(frames // FAN**2 + 2, device=x.device)[:, None, None]
-    place = spans * FAN**2 + torch.arange(FAN**2, device=x.device).reshape(FAN, FAN)
-    inside = (place < frames)[..., None].to(x.dtype)  # (spans, FAN, FAN, 1)
+    frames, span = x.shape[1], FAN**LEVELS
+    # At least two spans: the exporter takes a number that may be one for a constant.
+    spans = torch.arange(frames // span + 2, device=x.device).reshape(-1, *[1] * LEVELS)
+    place = spans * span + torch.arange(span, device=x.device).reshape([FAN] * LEVELS)
+    inside = (place < frames)[..., None].to(x.dtype)
     place = place.clamp(max=frames - 1)
-    step = step[:, place] * inside  # (batch, spans, FAN, FAN, inner)
-    steps = step[..., None].unbind(3)
-    drives = (step * x[:, place])[..., None].unbind(3)
-    inwards, outwards = (v[:, place][..., None, :].unbind(3) for v in (inward, outward))
-
-    state = drives[0] * inwards[0]  # (batch, spans, FAN, inner, states)
-    for length, drive, gate in zip(steps[1:], drives[1:], inwards[1:], strict=True):
-        state = torch.exp(length * decay) * state + drive * gate
-    state = carry(state, step.sum(3), decay)
-    found = []
-    for length, drive, gate, read in zip(steps, drives, inwards, outwards, strict=True):
-        state = torch.exp(length * decay) * state + drive * gate
-        found.append((state * read).sum(-1))
-    return torch.stack(found, 3).flatten(1, 3)[:, torch.arange(frames, device=x.device)]
+    step = step[:, place] * inside  # (batch, spans, FAN, FAN, FAN, inner)
+    entering = (step * x[:, place])[..., None] * inward[:, place][..., None, :]
+    states = carry(entering, step, decay).flatten(1, LEVELS + 1)  # before each frame
+    states = states[:, torch.arange(frames, device=x.device) + 1]  # after it
+    return (states * outward[:, :, None]).sum(-1)
 
 
-def carry(left: Tensor, steps: Tensor, decay: Tensor) -> Tensor:
-    """What enters each segment, of what leaves each that began at zero: the same two passes above.
+def carry(entering: Tensor, steps: Tensor, decay: Tensor) -> Tensor:
+    """The state before each segment, of what it leaves behind when the state before it is zero.
+
+    Siblings are joined in order, the level above finds the state before the first of them, and a
+    second pass over them starts there.
 
     Args:
-        left: (batch, spans, FAN, inner, states).
-        steps: (batch, spans, FAN, inner): the sum of each segment's steps.
+        entering: (batch, spans, FAN, ..., inner, states), what each segment leaves.
+        steps: (batch, spans, FAN, ..., inner), the sum of its steps.
         decay: (inner, states).
 
     Returns:
-        As `left`.
+        As `entering`.
     """
-    gains = [torch.exp(length[..., None] * decay) for length in steps.unbind(2)]
-    pieces = left.unbind(2)
+    if steps.ndim == 3:
+        return carry_spans(entering, steps, decay)
+    gains = torch.exp(steps[..., None] * decay).unbind(-3)
+    pieces = entering.unbind(-3)
     state = pieces[0]
     for gain, piece in zip(gains[1:], pieces[1:], strict=True):
         state = gain * state + piece
-    state = carry_spans(state, steps.sum(2), decay)
-    found = []
-    for gain, piece in zip(gains, pieces, strict=True):
-        found.append(state)
-        state = gain * state + piece
-    return torch.stack(found, 2)
+    states = [carry(state, steps.sum(-2), decay)]
+    for gain, piece in zip(gains[:-1], pieces[:-1], strict=True):
+        states.append(gain * states[-1] + piece)
+    return torch.stack(states, -3)
 
 
-def carry_spans(left: Tensor, steps: Tensor, decay: Tensor) -> Tensor:
-    """`carry` for spans, (batch, spans, ...): each reads all before it, through the steps between.
+def carry_spans(entering: Tensor, steps: Tensor, decay: Tensor) -> Tensor:
+    """`carry` for spans, whose number is free: each reads all before it, past the steps between.
 
     Those are summed pair by pair, because differences of running sums would cancel.
     """
     number = torch.arange(steps.shape[1], device=steps.device)
     before = (number[:, None] > number)[..., None]  # (reader, read, 1)
     steps = torch.where(before, steps[:, :, None], 0.0)  # (batch, reader, read, inner)
-    between = steps.cumsum(1) - steps
+    between = steps.cumsum(1).roll(1, 1)  # up to the reader, without its own
     weights = torch.where(before[..., None], torch.exp(between[..., None] * decay), 0.0)
-    return (weights * left[:, None]).sum(2)
+    return (weights * entering[:, None]).sum(2)
 
 
 def reverse(frames: Tensor, mask: Tensor) -> Tensor:
@@ -160,7 +155,7 @@ class Block(nn.Module):
         return self.out_proj((y + self.D * x) * F.silu(gate))
 
 
-class XlsrMamba(nn.Module):
+class DualMamba(nn.Module):
     """(batch, frames, width) -> logits; the embedding is (batch, size).
 
     Args:
@@ -208,7 +203,7 @@ class XlsrMamba(nn.Module):
             self.backward_blocks[-1].requires_grad_(False)
 
     def forward(self, frames: Tensor, mask: Tensor) -> HeadOutput:
-        x = self.project(frames.masked_fill(~mask[..., None], 0))
+        x = self.project(frames).masked_fill(~mask[..., None], 0)
         x = self.dropout(F.selu(self.norm(x[:, None])[:, 0])).float()  # the residual path, as theirs
         ahead = pool(self.forward_pool, self.column(self.forward_blocks, x, x), mask)
         back = pool(self.backward_pool, self.column(self.backward_blocks, reverse(x, mask), x), mask)
@@ -222,27 +217,30 @@ class XlsrMamba(nn.Module):
         return self.final_norm(residual + (entered if self.as_released else blocks[-1](residual)))
 
 
-AUTHORS = {
+AUTHORS = {  # parts of their names, and of ours
+    "conformer.LL.": "merge.",
     "LL.": "project.",
     "first_bn.": "norm.",
     "conformer.forward_layers.": "forward_blocks.",
     "conformer.backward_layers.": "backward_blocks.",
+    ".mixer.": ".",
     "conformer.norm_f.": "final_norm.",
     "conformer.f_attention_pool.": "forward_pool.",
     "conformer.b_attention_pool.": "backward_pool.",
-    "conformer.LL.": "merge.",
     "conformer.classifier.": "classify.",
 }
 
 
 def from_authors(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Tensors of a checkpoint of the authors by our names, without the front end's (`ssl_model.`).
+    """Tensors of a checkpoint of the authors by our names, without the front end's.
 
     Such weights were trained `as_released`.
     """
     found = {}
     for name, tensor in tensors.items():
+        if name.startswith("ssl_model."):
+            continue
         for theirs, ours in AUTHORS.items():
-            if name.startswith(theirs):
-                found[ours + name.removeprefix(theirs).replace(".mixer.", ".")] = tensor
+            name = name.replace(theirs, ours)
+        found[name] = tensor
     return found

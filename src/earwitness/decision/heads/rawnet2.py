@@ -1,7 +1,7 @@
 """RawNet2 for anti-spoofing: fixed sinc filters, residual blocks, a recurrent net; waveform in.
 
 Source: Tak, Patino, Todisco, Nautsch, Evans and Larcher, "End-to-End anti-spoofing with RawNet2",
-ICASSP 2021, arXiv:2011.01108, table 1, and the authors' code (eurecom-asp/rawnet2-antispoofing).
+ICASSP 2021, arXiv:2011.01108, and the authors' code (eurecom-asp/rawnet2-antispoofing).
 The defaults are theirs: 25,433,602 parameters, where the literature says 25.43 M. `ASVSPOOF2021`
 holds the options of the ASVspoof 2021 baseline (asvspoof-challenge/2021, Baseline-RawNet2):
 17,621,410 parameters, of which 848 are idle, because its residual blocks compute the
@@ -96,8 +96,8 @@ def recur(gru: nn.GRU, x: Tensor) -> Tensor:
 class ScaledBlock(nn.Module):
     """Two convolutions with a residual path, pooling by 3, then feature-map scaling.
 
-    Scaling (section 2 of the paper): each map x becomes x * s + s, where s is the sigmoid of a
-    linear layer on the maps' means over time.
+    Scaling: each map x becomes x * s + s, where s is the sigmoid of a linear layer on the maps'
+    means over time.
     """
 
     def __init__(self, inputs: int, outputs: int, first: bool, pre_activation: bool) -> None:
