@@ -53,6 +53,7 @@ def open_graph(path: Path, threads: int = 1) -> Runner:
     options.log_severity_level = 3
     # Idle threads that spin steal time from the threads that decode.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session: Any
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime raises a dozen kinds

@@ -60,6 +60,7 @@ def import_model(source: Path, name: str, heads: int | None = None) -> dict[str,
     with unfinished(place) as folder:
         try:
             save_file(tensors, folder / WEIGHTS)
+            (folder / WEIGHTS).chmod(0o644)  # it writes files that only their owner may read
         except Exception as error:  # safetensors wraps the system's errors in its own
             raise ModelError(f"{place}: cannot be written: {error}") from None
         source_note = {"file": source.name, "sha256": file_digest(file), "layout": found.layout}

@@ -51,7 +51,7 @@ HEADS: dict[str, Any] = {
     "resnet34": ResNet34,
 }
 
-FRAME_LEVEL = {"linear", "oc-softmax", "mlp", "lstm", "nes2net"}  # whose last layer sees single frames
+FRAME_LEVEL = {"linear", "oc-softmax", "mlp", "lstm", "nes2net", "vib"}  # whose last layer sees single frames
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,8 @@ def base(family: Family, **changes: Any) -> Architecture:
 
 def large(family: Family, width: int = 1024, layers: int = 24, **changes: Any) -> Architecture:
     """16 heads, ffn of four widths, layer norm everywhere: the LARGE models and beyond."""
-    return Architecture(
-        family, **({"width": width, "layers": layers, "heads": 16, "ffn": 4 * width} | changes)
-    )
+    sizes: dict[str, Any] = {"width": width, "layers": layers, "heads": 16, "ffn": 4 * width}
+    return Architecture(family, **(sizes | changes))
 
 
 def whisper(width: int, layers: int, mel_bands: int = 80) -> Architecture:
@@ -160,7 +159,7 @@ def make_body(architecture: Architecture) -> Any:
         "apply_spec_augment": False,
         "mask_time_prob": 0.0,
     }
-    convolutional = {
+    convolutional: dict[str, Any] = {
         "conv_dim": (a.conv_width,) * len(CONV_KERNELS),
         "conv_kernel": CONV_KERNELS,
         "conv_stride": CONV_STRIDES,
@@ -176,10 +175,13 @@ def make_body(architecture: Architecture) -> Any:
         return transformers.HubertModel(transformers.HubertConfig(**common, **convolutional))
     if a.family == "unispeech-sat":
         body = transformers.UniSpeechSatModel(transformers.UniSpeechSatConfig(**common, **convolutional))
-        body.masked_spec_embed = None  # made even where nothing is masked
+        body.register_parameter("masked_spec_embed", None)  # made even where nothing is masked
         return body
     if a.family == "wavlm":
-        relative = {"num_buckets": a.relative_buckets, "max_bucket_distance": a.relative_distance}
+        relative: dict[str, Any] = {
+            "num_buckets": a.relative_buckets,
+            "max_bucket_distance": a.relative_distance,
+        }
         return transformers.WavLMModel(transformers.WavLMConfig(**common, **convolutional, **relative))
     if a.family == "data2vec-audio":
         convolutional |= {
@@ -188,14 +190,15 @@ def make_body(architecture: Architecture) -> Any:
         }
         return transformers.Data2VecAudioModel(transformers.Data2VecAudioConfig(**common, **convolutional))
     if a.family == "w2v-bert":
-        conformer = {
+        conformer: dict[str, Any] = {
             "conv_depthwise_kernel_size": a.conformer_kernel,
             "left_max_position_embeddings": a.left_positions,
             "right_max_position_embeddings": a.right_positions,
             "feature_projection_input_dim": 2 * a.mel_bands,
             "conformer_conv_dropout": 0.0,
+            "attn_implementation": "eager",  # which alone adds its relative positions
         }
-        config = transformers.Wav2Vec2BertConfig(**common, **conformer, attn_implementation="eager")
+        config = transformers.Wav2Vec2BertConfig(**common, **conformer)
         return transformers.Wav2Vec2BertModel(config)
     if a.family == "whisper":
         from transformers.models.whisper.modeling_whisper import WhisperEncoder

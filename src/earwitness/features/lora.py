@@ -30,7 +30,7 @@ class LoraOptions:
     """How adapters are made."""
 
     rank: int = 32
-    alpha: float = 64.0
+    alpha: int = 64
     dropout: float = 0.0
     attention: bool = True  # query, key, value
     feed_forward: bool = True

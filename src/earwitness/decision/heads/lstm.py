@@ -12,6 +12,7 @@ the last layer are linear, so the mean of the frame scores is the clip's score.
 from torch import Tensor, nn
 
 from earwitness.decision.heads.output import HeadOutput, masked_mean
+from earwitness.decision.heads.recurrent import recur
 
 
 class Lstm(nn.Module):
@@ -27,7 +28,7 @@ class Lstm(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor) -> HeadOutput:
         frames = frames.masked_fill(~mask[:, :, None], 0.0)
-        states, _ = self.recur(frames)
+        states = recur(self.recur, frames)
         embedding = masked_mean(states, mask)
         per_frame = self.classify(states)  # (batch, frames, 2)
         frame_scores = (per_frame[..., 1] - per_frame[..., 0]) * mask.to(per_frame.dtype)

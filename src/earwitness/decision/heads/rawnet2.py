@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from earwitness.decision.heads.output import HeadOutput
+from earwitness.decision.heads.recurrent import recur
 from earwitness.decision.logmel_cnn import SAMPLE_RATE, time_mask
 
 POOL = 3  # samples or frames that each max-pooling makes one
@@ -59,38 +60,6 @@ def freeze(module: nn.Module) -> None:
     """For parameters that stand in a published network, but outside the way to its output."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-
-
-def recur(gru: nn.GRU, x: Tensor) -> Tensor:
-    """(batch, frames, channels) -> every state of the last layer, (batch, frames, hidden size).
-
-    Exported as ONNX's own operator, because torch 2.13 cannot trace `nn.GRU` over a number of
-    frames that pooling made symbolic. ONNX orders the gates update, reset, new; torch has reset
-    first.
-    """
-    if not torch.onnx.is_in_onnx_export():
-        return gru(x)[0]
-    from torch.onnx import ops
-
-    size = gru.hidden_size
-
-    def reorder(weights: Tensor) -> Tensor:
-        return torch.cat([weights[size : 2 * size], weights[:size], weights[2 * size :]])[None]
-
-    states = x.transpose(0, 1)  # (frames, batch, channels)
-    for layer in range(gru.num_layers):
-        inward, inner, inward_bias, inner_bias = (
-            reorder(getattr(gru, f"{name}_l{layer}"))
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        states = ops.symbolic(
-            "GRU",
-            [states, inward, inner, torch.cat([inward_bias, inner_bias], dim=1)],
-            {"hidden_size": size, "linear_before_reset": 1},
-            dtype=x.dtype,
-            shape=(x.shape[1], 1, x.shape[0], size),
-        )[:, 0]
-    return states.transpose(0, 1)
 
 
 class ScaledBlock(nn.Module):

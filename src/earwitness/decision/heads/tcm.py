@@ -147,8 +147,8 @@ class ConformerTcm(nn.Module):
         x = self.project(frames).masked_fill(~mask[..., None], 0)
         x = F.selu(self.norm(x[:, None])[:, 0])
         x = x + positions(x.shape[1], x.shape[2], x)
-        tokens = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
-        mask = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
+        tokens = torch.cat([self.class_token.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
+        mask = torch.cat([mask.new_ones(mask.shape[0], 1), mask], dim=1)
         for block in self.blocks:
             tokens = block(tokens, mask)
         embedding = tokens[:, 0]

@@ -1,16 +1,16 @@
 """Variational information bottleneck: every frame becomes a Gaussian, of which few bits may pass.
 
 Source: Eom, Lee, Um and Kim, "Anti-spoofing using transfer learning with variational information
-bottleneck", Interspeech 2022, arXiv:2204.01387. No code of theirs is public, so layers and
+bottleneck", Interspeech 2022, arXiv:2204.01387. No code of theirs was found, so layers and
 sizes are those of public code for XLS-R with such a bottleneck (hungdinhxuan/Lightning-hydra,
 src/models/components/xlsr_vib.py): a projection, an encoder to a mean and a log variance for each
 frame, three frame layers, the mean over frames, a linear layer. On 1,024-wide frames they hold
 193,346 parameters, as these do.
 
-Departures from it: at evaluation the bottleneck passes its mean, where theirs draws a sample,
+Departures from that code: at evaluation the bottleneck passes its mean, where theirs draws a sample,
 so that a clip has one score; its decoder (24,832 parameters), which no score depends on and only a
-reconstruction loss trains, is left out, because the paper's objective is cross-entropy plus beta
-times the divergence. To train so:
+reconstruction loss trains, is left out, because the objective of such a bottleneck (Alemi et al.,
+arXiv:1612.00410, equation 17) is cross-entropy plus beta times the divergence. To train so:
 
     mean, log_variance = head.bottleneck(frames, mask)
     output = head.classify(draw(mean, log_variance), mask)
