@@ -34,7 +34,7 @@ SOURCES = {
     "lstm": ("recurrent layer, mean", "936 k", "Pan et al., arXiv:2406.10283"),
     "ecapa": ("ECAPA-TDNN", "", "Desplanques et al., arXiv:2005.07143"),
     "nes2net": ("Nes2Net-X", "317.90 M with XLS-R", "Liu et al., arXiv:2504.05657"),
-    "tcm": ("Conformer, temporal-channel model", "321.21 M with XLS-R (1)", "Truong et al., arXiv:2406.17376"),
+    "tcm": ("Conformer, channel attention", "321.21 M with XLS-R (1)", "Truong et al., arXiv:2406.17376"),
     "mamba": ("dual-column Mamba", "319.33 M with XLS-R", "Xiao and Das, arXiv:2411.10027"),
     "vib": ("variational information bottleneck", "", "Eom et al., arXiv:2204.01387"),
     "aasist-ssl": ("AASIST on a front end", "447,242 (code)", "Tak et al., arXiv:2202.12233"),

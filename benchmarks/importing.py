@@ -5,7 +5,7 @@
 Writes a checkpoint as AntiDeepfake's authors do (every tensor, those of pre-training too), imports
 and exports it with the installed command as whole processes (wall seconds, peak resident memory),
 and compares the scores of torch, of the graph, and of padded batches. Saves
-`benchmarks/results/importing.json`.
+`benchmarks/results/importing-<front end>.json`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from earwitness.decision.scoring import score_clips
 from earwitness.features.convert import UNUSED, to_authors
 from earwitness.features.frontends import FRONT_ENDS, Architecture, make_body
 
-RESULTS = Path(__file__).parent / "results" / "importing.json"
+RESULTS = Path(__file__).parent / "results"
 
 
 def authors_state(architecture: Architecture) -> dict[str, torch.Tensor]:
@@ -109,7 +109,7 @@ def main() -> None:
     found["greatest_difference_nats"] = agreement("full")
     found["processors"] = os.cpu_count()
     found["peak_gb_of_this_process"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / f"importing-{arguments.front_end}.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
 

@@ -3,7 +3,10 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from earwitness.decision.bundle import (
@@ -17,10 +20,10 @@ from earwitness.decision.bundle import (
     find_bundle,
     models_home,
     read_card,
-    unfinished,
     write_card,
 )
 from earwitness.errors import EarwitnessError, ModelError
+from earwitness.operations.show import visible
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -97,7 +100,7 @@ def export_model(model: str) -> dict[str, Any]:
     fold_weight_norms(network)
     min_samples, masked = int(card["input"]["min_samples"]), bool(card["input"].get("padding", True))
     free_length = card["input"].get("samples") is None
-    with unfinished(folder / "graph") as part:
+    with making_room(folder) as part:
         write_graph(network, part / GRAPH, min_samples, free_length)
         gap = check_graph(network, part, min_samples, masked, free_length)
         written = [path.name for path in sorted(part.iterdir())]
@@ -108,8 +111,34 @@ def export_model(model: str) -> dict[str, Any]:
         card["files"] = {**card["files"], **files}
         card["graph"] = {"difference_from_torch": gap, "checked_on": "random audio, alone and in a batch"}
         write_card(folder, card)
-    (folder / "graph").rmdir()
     return card
+
+
+@contextmanager
+def making_room(folder: Path) -> Iterator[Path]:
+    """A hidden folder inside a bundle, gone when done.
+
+    Raises:
+        ModelError: the bundle cannot be written.
+    """
+    try:
+        with TemporaryDirectory(prefix=".graph-", dir=folder, ignore_cleanup_errors=True) as part:
+            yield Path(part)
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal that something long goes on, and for how long by now."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        progress.add_task(visible(what), total=None)
+        yield
 
 
 def run_import(source: Path, name: str, heads: int | None, as_json: bool) -> None:
@@ -117,14 +146,16 @@ def run_import(source: Path, name: str, heads: int | None, as_json: bool) -> Non
     from earwitness.decision.importer import import_model
 
     started = time.monotonic()
-    card = import_model(source, name, heads)
+    with working(f"importing {source.name}"):
+        card = import_model(source, name, heads)
     report(card, f"imported in {time.monotonic() - started:.1f} s", as_json)
 
 
 def run_export(model: str, as_json: bool) -> None:
     """`earwitness models export`."""
     started = time.monotonic()
-    card = export_model(model)
+    with working(f"exporting {model}"):
+        card = export_model(model)
     gap = card["graph"]["difference_from_torch"]
     report(
         card, f"graph written in {time.monotonic() - started:.1f} s, within {gap:.1g} nats of torch", as_json
@@ -154,6 +185,7 @@ def run_list(as_json: bool) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for title, right in (("model", 0), ("kind", 0), ("front end", 0), ("head", 0), ("M", 1), ("engines", 0)):
@@ -162,9 +194,9 @@ def run_list(as_json: bool) -> None:
     table.add_column("MB", justify="right")
     for row in rows:
         if row["kind"] == "damaged":
-            table.add_row(row["name"], "damaged", row["error"])
+            sys.stderr.write(visible(f"{row['name']}: damaged: {row['error']}") + "\n")
             continue
-        table.add_row(
+        cells = (
             row["name"],
             row["kind"],
             row["front_end"],
@@ -174,7 +206,8 @@ def run_list(as_json: bool) -> None:
             "yes" if row["calibrated"] else "no",
             f"{row['bytes'] / 1e6:.1f}",
         )
-    Console().print(table)
+        table.add_row(*(Text(visible(str(cell)), no_wrap=True) for cell in cells))  # no markup in a name
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def run_show(model: str, as_json: bool) -> None:
@@ -202,7 +235,8 @@ def run_show(model: str, as_json: bool) -> None:
         lines[f"limit {len(lines)}"] = limit
     for key, value in lines.items():
         if value:
-            sys.stdout.write(f"{'limit' if key.startswith('limit') else key:<18}{value}\n")
+            title = "limit" if key.startswith("limit") else key
+            sys.stdout.write(f"{title:<24}{visible(str(value))}\n")
 
 
 def source_line(card: dict[str, Any]) -> str | None:
