@@ -144,7 +144,7 @@ def scan(
 
 
 models_app = typer.Typer(
-    help="The models on this machine: import, list, show, export.",
+    help="The models on this machine: import, pull, list, show, export.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -170,8 +170,8 @@ AS_JSON = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Errors that were foreseen, in one line with exit code 2."""
+def plain_errors(stopped: str = "nothing was kept") -> Iterator[None]:
+    """Errors that were foreseen, in one line with exit code 2; `stopped` says what an interrupt left."""
     from earwitness.errors import EarwitnessError
 
     try:
@@ -180,7 +180,7 @@ def plain_errors() -> Iterator[None]:
         typer.echo(f"earwitness: {error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("earwitness: interrupted, nothing was kept", err=True)
+        typer.echo(f"earwitness: interrupted; {stopped}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -201,6 +201,44 @@ def models_import(
         from earwitness.operations.models import run_import
 
         run_import(source, name, heads, as_json)
+
+
+PULL_HELP = """\b
+Nothing is installed unpinned: the SHA-256 comes from a table, or from you. What a stopped run had
+fetched is kept; the same command goes on from there. $HF_ENDPOINT names another hub, $HF_TOKEN logs in.
+
+\b
+Examples:
+  earwitness models pull mms-300m-anti-deepfake
+  earwitness models pull xls-r-2b-anti-deepfake --sha256 HEX
+  earwitness models pull owner/repo:model.json --revision COMMIT --sha256 HEX
+"""
+
+
+@models_app.command("pull", epilog=PULL_HELP)
+def models_pull(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A known name, or OWNER/REPO[:FILE] on the hub."),
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call it here [default: the repository's].")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="The commit, 40 hexadecimal digits.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="What the file must be.")] = None,
+    heads: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Attention heads, where the width does not tell."),
+    ] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Fetch a released model and import it; or a bundle, as it is."""
+    with plain_errors("the same command goes on from there"):
+        from earwitness.operations.pull import run_pull
+
+        run_pull(source, name, revision, sha256, heads, as_json)
 
 
 @models_app.command("list")

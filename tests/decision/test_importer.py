@@ -110,21 +110,14 @@ def test_configuration_objects_beside_the_tensors_are_passed_over(tmp_path, stat
 
 
 def test_a_folder_of_transformers_becomes_a_front_end(tmp_path):
-    transformers = pytest.importorskip("transformers")
-
     from tiny import ARCHITECTURES
 
-    from earwitness.decision.network import FrontEnd
     from earwitness.features.frontends import make_body
 
-    torch.manual_seed(1)
-    body = make_body(ARCHITECTURES["wavlm-large"])
-    body.save_pretrained(tmp_path / "folder")
+    make_body(ARCHITECTURES["wavlm-large"]).save_pretrained(tmp_path / "folder")
     card = import_model(tmp_path / "folder", "wavlm")
     found = card["architecture"]["front_end"]
     assert (found["family"], found["heads"], found["pre_norm"]) == ("wavlm", 4, True)
-    assert isinstance(body, transformers.WavLMModel)
-    assert FrontEnd is not None
 
 
 @pytest.mark.shared
@@ -328,12 +321,7 @@ BAD = {
     ),
     "nan": (edited(lambda s: s.update({"proj_fc.bias": torch.tensor([0.0, float("nan")])})), "NaN"),
     "infinite": (
-        edited(
-            lambda s: (
-                s[A + "layer_norm.weight"].clone().fill_(1) is None
-                or s.update({A + "layer_norm.weight": torch.full((32,), float("inf"))})
-            )
-        ),
+        edited(lambda s: s.update({A + "layer_norm.weight": torch.full((32,), float("inf"))})),
         "infinite",
     ),
     "nan where unused": (
