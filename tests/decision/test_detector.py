@@ -36,7 +36,7 @@ def test_a_graph_that_is_none_is_refused(bundle):
 
 @pytest.mark.parametrize(
     ("card", "message"),
-    [("", "not a readable card"), ("[]", "lacks"), ('{"name": "x"}', "lacks calibration, files")],
+    [("", "not readable as JSON"), ("[]", "lacks"), ('{"name": "x"}', "lacks calibration, files")],
 )
 def test_a_bad_card_says_what_is_wrong(bundle, card, message):
     (bundle / "model.json").write_text(card)

@@ -1,11 +1,13 @@
 """Import: the authors' numbers come out, and nothing bad gets in."""
 
 import argparse
+import collections
 import dataclasses
 import io
 import json
 import os
 import pickle
+import pickletools
 import struct
 import zipfile
 from pathlib import Path
@@ -103,7 +105,9 @@ def test_a_pretrained_file_with_a_pickled_namespace_becomes_a_front_end(shared):
 
 def test_configuration_objects_beside_the_tensors_are_passed_over(tmp_path, state):
     body = {n.removeprefix("m_ssl.model."): t for n, t in state.items() if n.startswith("m_ssl")}
-    content = {"args": argparse.Namespace(arch="wav2vec2", where=Path("/x")), "cfg": None, "model": body}
+    args = argparse.Namespace(arch="wav2vec2", where=Path("/x"), seen={1, 2}, score=np.float64(0.5))
+    history = collections.defaultdict(dict, {"a": {"b": 1}})
+    content = {"args": args, "cfg": history, "best": np.zeros(3), "when": b"x", "model": body}
     for legacy in (False, True):
         card = import_model(save(tmp_path / "ssl.pt", content, legacy), f"ssl-{legacy}", heads=4)
         assert card["source"]["layout"] == "fairseq"
@@ -249,6 +253,50 @@ def script(folder: Path, state: dict) -> Path:
     return folder / "model.ckpt"
 
 
+def crafted(body: bytes):
+    """A maker of a torch file whose pickle is these operations."""
+
+    def make(folder: Path, state: dict) -> Path:
+        with zipfile.ZipFile(folder / "model.ckpt", "w") as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02" + body + b".")
+            archive.writestr("archive/version", "3\n")
+        return folder / "model.ckpt"
+
+    return make
+
+
+def twins(folder: Path, state: dict) -> Path:
+    """Two entries that a reader without regard for case takes for one."""
+    path = save(folder / "model.ckpt", state)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/DATA.PKL", b"\x80\x02}.")
+    return path
+
+
+def flip_a_bit(folder: Path, state: dict) -> Path:
+    path = save(folder / "model.ckpt", state)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def unread_storage(folder: Path, state: dict) -> Path:
+    """A stream of pickles whose list of stored keys is empty."""
+    path = save(folder / "model.ckpt", state, legacy=True)
+    data = path.read_bytes()
+    with path.open("rb") as file:
+        for _ in range(4):
+            list(pickletools.genops(file))
+        start = file.tell()
+    path.write_bytes(data[:start] + pickle.dumps([], protocol=2))
+    return path
+
+
+def negative_view(content: dict) -> None:
+    content["proj_fc.bias"] = torch._neg_view(torch.ones(2))
+
+
 def folder_of(config: str | None, weights: dict | None):
     """A maker of a folder as transformers would save it."""
 
@@ -267,6 +315,14 @@ def folder_of(config: str | None, weights: dict | None):
 def fifo(folder: Path, state: dict) -> Path:
     os.mkfifo(folder / "model.ckpt")
     return folder / "model.ckpt"
+
+
+def pipe_folder(folder: Path, state: dict) -> Path:
+    place = folder / "folder"
+    place.mkdir()
+    save_file({"a": torch.zeros(2)}, place / "model.safetensors")
+    os.mkfifo(place / "config.json")
+    return place
 
 
 A, P = "m_ssl.model.", torch.zeros(3)
@@ -344,6 +400,31 @@ BAD = {
         folder_of('{"model_type": "hubert"}', {"feature_projection.projection.weight": torch.zeros(48, 32)}),
         "lacks",
     ),
+    "endless nesting": (crafted(b"}" + b")" + b"\x85" * 100_000 + b"Ns"), "nests or repeats"),
+    "repeated doubling": (crafted(b"}" + b")q\x00" + b"h\x00\x86q\x00" * 60 + b"Ns"), "nests or repeats"),
+    "too many operations": (crafted(b"}" + b"N0" * 1_100_000), "operations"),
+    "two readings": (twins, "not one that torch wrote"),
+    "a flipped bit": (flip_a_bit, "checksum"),
+    "storage that is not there": (unread_storage, "model.ckpt"),
+    "a view with the sign turned": (edited(negative_view), "not plain"),
+    "nothing in a tensor": (edited(lambda s: s.update({A + "mask_emb": torch.zeros(0)})), "is empty"),
+    "eight bits": (
+        edited(lambda s: s.update({A + "mask_emb": torch.zeros(48).to(torch.float8_e4m3fn)})),
+        "float8",
+    ),
+    "a trap for get": (
+        crafted(b"ccollections\nOrderedDict\n)R}X\x03\0\0\0getK\x01sb"),
+        "not a state of named tensors",
+    ),
+    "odd sizes": (
+        edited(lambda s: s.update({A + "encoder.pos_conv.0.weight_v": torch.zeros(48, 5, 16)})),
+        "sizes",
+    ),
+    "the same twice": (
+        edited(lambda s: s.update({"module.proj_fc.bias": s["proj_fc.bias"] + 1})),
+        "there twice",
+    ),
+    "folder with a pipe for configuration": (pipe_folder, "no such file"),
     "a pipe": (fifo, "not a regular file"),
     "nothing": (lambda folder, state: folder / "missing.ckpt", "cannot be read"),
 }
@@ -393,3 +474,73 @@ def test_deeper_models_import_by_the_table_of_widths(tmp_path):
     content = detector_state(random_state(layout, generator), generator, 768)
     card = import_model(save(tmp_path / "model.ckpt", content), "wide")
     assert card["architecture"]["front_end"]["heads"] == 12
+
+
+def test_tensors_that_share_their_memory_are_written_apart(tmp_path, home, state):
+    content = dict(state)
+    first = content["m_ssl.model.encoder.layers.0.fc1.weight"]
+    content["m_ssl.model.encoder.layers.1.fc1.weight"] = first
+    card = import_model(save(tmp_path / "model.ckpt", content), "shared", heads=4)
+    assert (home / "shared" / "model.safetensors").stat().st_size > 4 * card["parameters"]
+
+
+HOSTILE_CARDS = {
+    "endless windows": {"windowing": {"whole_s": 1e-9, "window_s": 1e-9, "hop_s": 1e-9}},
+    "endless whole": {"windowing": {"whole_s": float("inf"), "window_s": 12.0, "hop_s": 8.0}},
+    "negative length": {"input": {"min_samples": -5}},
+    "huge length": {"input": {"min_samples": 10**9}},
+    "no steps": {"output": {"frame_hop_s": None, "frame_length_s": None, "timeline_s": 0}},
+    "thresholds in words": {"thresholds": {"fake": "high", "genuine": "low"}},
+    "no thresholds": {"thresholds": {}},
+    "a word for an architecture": {"architecture": "x"},
+    "a list for a head": {"architecture": {"front_end": None, "states": [], "head": ["x"], "options": {}}},
+    "a head in the wrong place": {"architecture": {"head": "rawnet2"}},
+    "a million layers": {"architecture": {"front_end": {"layers": 10**6}}},
+    "endless width": {"architecture": {"front_end": {"width": 10**12}}},
+    "unknown family": {"architecture": {"front_end": {"family": "gpt"}}},
+    "words for parameters": {"parameters": "x"},
+    "a file elsewhere": {"files": {"../model.safetensors": "0" * 64}},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_CARDS)
+def test_a_hostile_card_is_refused_in_one_sentence(tmp_path, home, state, name):
+    from earwitness.operations.models import list_models
+
+    import_model(save(tmp_path / "model.ckpt", state), "mine", heads=4)
+    path = home / "mine" / "model.json"
+    card = json.loads(path.read_text())
+    for key, value in HOSTILE_CARDS[name].items():
+        if key == "architecture" and isinstance(value, dict):
+            front_end = value.get("front_end")
+            merged = {**card["architecture"]["front_end"], **front_end} if front_end else None
+            kept = card["architecture"]["front_end"] if "front_end" not in value else merged
+            card[key] = {**card[key], **value, "front_end": kept}
+        else:
+            card[key] = value
+    path.write_text(json.dumps(card))
+    with pytest.raises(ModelError) as caught:
+        load_detector("mine")
+    assert "\n" not in str(caught.value)
+    assert len(list_models()) == 2
+
+
+def test_a_graph_that_reads_a_file_beside_it_needs_the_card_to_name_it(tmp_path):
+    import shutil
+
+    onnx = pytest.importorskip("onnx")
+
+    from earwitness.decision.bundle import EMBEDDED, file_digest
+    from earwitness.decision.engines import outside
+
+    assert outside(EMBEDDED / "model.onnx") == set()
+    shutil.copytree(EMBEDDED, tmp_path / "bundle")
+    graph = tmp_path / "bundle" / "model.onnx"
+    model = onnx.load(graph)
+    onnx.save_model(model, graph, save_as_external_data=True, location="other.bin", size_threshold=1024)
+    assert outside(graph) == {"other.bin"}
+    card = json.loads((tmp_path / "bundle" / "model.json").read_text())
+    card["files"] = {"model.onnx": file_digest(graph)}
+    (tmp_path / "bundle" / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="does not pin"):
+        load_detector(tmp_path / "bundle")

@@ -130,6 +130,7 @@ def test_a_folder_of_transformers_is_read_with_and_without_its_prefix():
         with torch.device("meta"):
             body = make_body(ARCHITECTURES[name]).state_dict()
         config = {"model_type": types[name], "num_attention_heads": 4, "encoder_attention_heads": 4}
+        config |= {"left_max_position_embeddings": 64, "right_max_position_embeddings": 8}
         for start in ("", prefix):
             sizes = {start + n: tuple(t.shape) for n, t in body.items()}
             family, used = from_hub(sizes, config, "x")
@@ -139,6 +140,53 @@ def test_a_folder_of_transformers_is_read_with_and_without_its_prefix():
             assert dataclasses.replace(found, conv_width=32, position_kernel=16, position_groups=4) == (
                 dataclasses.replace(ARCHITECTURES[name], position_kernel=16, position_groups=4)
             )
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("wav2vec2-large", {"hidden_act": "relu"}),
+        ("wav2vec2-large", {"feat_extract_activation": "relu"}),
+        ("hubert", {"layer_norm_eps": 0.1}),
+        ("hubert", {"conv_stride": [5, 2, 2, 2, 2, 2, 1]}),
+        ("wavlm-large", {"num_hidden_layers": 24}),
+        ("wavlm-large", {"hidden_size": 10**18}),
+        ("unispeech-sat", {"num_attention_heads": True}),
+        ("unispeech-sat", {"num_attention_heads": 2}),
+        ("w2v-bert", {"right_max_position_embeddings": 4}),
+        ("w2v-bert", {"right_max_position_embeddings": None}),
+        ("whisper", {"activation_function": "relu"}),
+    ],
+)
+def test_a_configuration_that_asks_for_other_mathematics_is_refused(name, change):
+    from tiny import ARCHITECTURES
+
+    from earwitness.features.frontends import make_body
+
+    architecture = ARCHITECTURES[name]
+    with torch.device("meta"):
+        body = make_body(architecture)
+    sizes = {n: tuple(t.shape) for n, t in body.state_dict().items()}
+    config = body.config.to_dict()
+    assert infer(architecture.family, sizes, "x", 4, config).layers == 2
+    with pytest.raises(ModelError, match="configuration"):
+        infer(architecture.family, sizes, "x", 4, {**config, **change})
+
+
+@pytest.mark.parametrize("stable", [True, False])
+def test_where_the_layer_norms_stand_comes_from_the_configuration(stable):
+    from tiny import ARCHITECTURES
+
+    from earwitness.features.frontends import make_body
+
+    for name in ("wav2vec2-large", "hubert", "wavlm-large"):
+        with torch.device("meta"):
+            body = make_body(ARCHITECTURES[name])
+        sizes = {n: tuple(t.shape) for n, t in body.state_dict().items()}
+        config = {"do_stable_layer_norm": stable, "max_bucket_distance": 400, "num_attention_heads": 4}
+        found = infer(ARCHITECTURES[name].family, sizes, "x", config=config)
+        assert found.pre_norm == stable
+        assert found.relative_distance == (400 if name == "wavlm-large" else 800)
 
 
 def test_foreign_models_are_called_by_their_name():

@@ -20,6 +20,16 @@ from earwitness.errors import ModelError
 
 CARD, WEIGHTS, GRAPH, GRAPH_DATA = "model.json", "model.safetensors", "model.onnx", "model.onnx.data"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_JSON = 4 << 20  # bytes
+FIELDS = {  # of a card, and what they are
+    **dict.fromkeys(("name", "version", "licence"), str),
+    **dict.fromkeys(("files", "thresholds", "windowing", "input", "output", "source"), dict),
+    "calibration": dict | None,
+    "architecture": dict | str,
+    "parameters": int | None,
+    "limits": list,
+}
+OPTIONAL = {"licence", "source", "architecture", "parameters", "limits"}
 EMBEDDED = Path(__file__).parents[1] / "models" / "embedded"
 
 
@@ -92,7 +102,10 @@ def unfinished(place: Path) -> Iterator[Path]:
         try:
             folder.rename(place)
         except OSError as error:
-            raise ModelError(f"{place}: cannot be put there: {error.strerror}") from None
+            why = "another run made it meanwhile" if place.exists() else error.strerror
+            raise ModelError(f"{place}: cannot be put there: {why}") from None
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -118,20 +131,33 @@ def read_card(folder: Path) -> dict[str, Any]:
         ModelError: it is missing, not JSON, or lacks a field.
     """
     path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file; --model takes the folder of a bundle") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a readable card: {error}") from error
-    needed = {"name", "version", "files", "calibration", "thresholds", "windowing", "input", "output"}
-    missing = sorted(needed - set(card)) if isinstance(card, dict) else sorted(needed)
+    card = read_json(path)
+    missing = sorted(set(FIELDS) - set(card) - OPTIONAL) if isinstance(card, dict) else sorted(FIELDS)
     if missing:
         raise ModelError(f"{path}: the card lacks {', '.join(missing)}")
-    files = card["files"]
-    if not isinstance(files, dict) or not all(NAME.fullmatch(name) for name in files):
-        raise ModelError(f"{path}: the card names files outside its folder")
+    for name, kinds in FIELDS.items():
+        if name in card and not isinstance(card[name], kinds):
+            raise ModelError(f"{path}: the card's {name} is a {type(card[name]).__name__}")
+    if not all(NAME.fullmatch(name) and isinstance(d, str) for name, d in card["files"].items()):
+        raise ModelError(f"{path}: the card names files outside its folder, or without their digests")
     return card
+
+
+def read_json(path: Path) -> Any:
+    """A small file of JSON.
+
+    Raises:
+        ModelError: it is missing, not a plain file, over 4 MB, or not JSON.
+    """
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such file")
+        if path.stat().st_size > MAX_JSON:
+            raise ModelError(f"{path}: {path.stat().st_size:,} bytes; at most {MAX_JSON:,} are read")
+        with path.open("rb") as file:
+            return json.loads(file.read(MAX_JSON).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not readable as JSON: {str(error)[:120]}") from None
 
 
 def check_file(folder: Path, card: dict[str, Any], name: str) -> Path:

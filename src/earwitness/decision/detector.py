@@ -11,11 +11,12 @@ from typing import Any, Literal
 from earwitness.audio.frames import Windowing
 from earwitness.decision.bundle import GRAPH, GRAPH_DATA, WEIGHTS, check_file, find_bundle, read_card
 from earwitness.decision.calibration import Calibration
-from earwitness.decision.engines import Runner, cuda_available, open_graph, open_torch
+from earwitness.decision.engines import Runner, cuda_available, open_graph, open_torch, outside
 from earwitness.errors import ModelError
 from earwitness.types import ModelId, Thresholds
 
 Engine = Literal["auto", "onnx", "torch"]
+MAX_WINDOW_S = 120.0  # more would not fit into memory with the larger models
 BATCH_S = {"onnx": 48.0, "torch": 48.0, "gpu": 960.0}  # audio in one batch, padding included
 
 
@@ -62,6 +63,8 @@ def load_detector(
         graph = check_file(folder, card, GRAPH)
         if GRAPH_DATA in card["files"]:
             check_file(folder, card, GRAPH_DATA)
+        if outside(graph) - set(card["files"]):
+            raise ModelError(f"{graph}: reads {sorted(outside(graph))}, which the card does not pin")
         run = open_graph(graph, threads)
     else:
         run = open_torch(check_file(folder, card, WEIGHTS), card, threads)
@@ -83,7 +86,7 @@ def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
     calibration, output = card["calibration"], card["output"]
     try:
         hop_s = output["frame_hop_s"]
-        return {
+        settings = {
             "calibration": Calibration(**calibration["clip"]) if calibration else None,
             "frame_calibration": Calibration(**calibration["timeline"]) if calibration else None,
             "thresholds": Thresholds(**card["thresholds"]),
@@ -94,7 +97,24 @@ def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
             "frame_length_s": float(output.get("frame_length_s") or hop_s or 0.0),
             "timeline_s": float(output["timeline_s"]),
         }
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        windows, numbers = settings["windowing"], [*vars(settings["thresholds"]).values()]
+        numbers += [
+            n for c in (settings["calibration"], settings["frame_calibration"]) if c for n in vars(c).values()
+        ]
+        bounds = (
+            ("windowing.whole_s", windows.whole_s, 0.1, MAX_WINDOW_S),
+            ("windowing.hop_s", windows.hop_s, 0.1, MAX_WINDOW_S),
+            ("input.min_samples", settings["min_samples"], 1, MAX_WINDOW_S * 16_000),
+            ("output.frame_hop_s", hop_s or 0.02, 0.001, MAX_WINDOW_S),
+            ("output.frame_length_s", settings["frame_length_s"], 0.0, MAX_WINDOW_S),
+            ("output.timeline_s", settings["timeline_s"], 0.02, MAX_WINDOW_S),
+            *(("calibration or thresholds", number, -1e6, 1e6) for number in numbers),
+        )
+        for name, value, low, high in bounds:
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}, not within {low:g} to {high:g}")
+        return settings
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder}: the card has a field that cannot be used: {error}") from None
 
 
@@ -105,7 +125,9 @@ def choose_engine(card: dict[str, Any], engine: Engine) -> Literal["onnx", "torc
         ModelError: the bundle has not what the engine needs.
     """
     has_graph, has_weights = GRAPH in card["files"], WEIGHTS in card["files"]
-    if has_weights and not has_graph and (card.get("architecture") or {}).get("head") is None:
+    architecture = card.get("architecture")
+    headless = isinstance(architecture, dict) and architecture.get("head") is None
+    if has_weights and not has_graph and headless:
         raise ModelError(
             f"{card['name']} is a front end without a head: it scores nothing until one is trained"
         )

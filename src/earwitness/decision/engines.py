@@ -75,6 +75,21 @@ def open_graph(path: Path, threads: int = 1) -> Runner:
     return run
 
 
+def outside(graph: Path) -> set[str]:
+    """Names of the files beside a graph that it reads its weights from.
+
+    In the format an entry of external data is the key `location` and a name, each behind its length.
+    """
+    mark, data, names = b"\x0a\x08location\x12", graph.read_bytes(), set()
+    start = data.find(mark)
+    while start >= 0:
+        start += len(mark)
+        size = data[start] if start < len(data) else 0
+        names.add(data[start + 1 : start + 1 + size].decode("utf-8", "replace"))
+        start = data.find(mark, start)
+    return names
+
+
 def cuda_available() -> bool:
     """Whether torch is installed and sees a GPU."""
     try:

@@ -5,17 +5,24 @@ of fairseq and unilm (`.pt`), folders of transformers, and AASIST's own weights.
 not show (attention heads) comes from a table by width, or from the caller.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from earwitness.audio.frames import Windowing
-from earwitness.decision.bundle import CARD, WEIGHTS, file_digest, new_place, unfinished, write_card
+from earwitness.decision.bundle import (
+    CARD,
+    WEIGHTS,
+    file_digest,
+    new_place,
+    read_json,
+    unfinished,
+    write_card,
+)
 from earwitness.decision.network import HEADS, Blueprint, Network, gives_frame_scores
 from earwitness.errors import ModelError
-from earwitness.features.checkpoints import read_tensors
+from earwitness.features.checkpoints import first_line, read_tensors
 from earwitness.features.convert import (
     from_authors,
     from_hub,
@@ -83,6 +90,8 @@ def understand(source: Path, heads: int | None) -> tuple[Path, Found]:
         file, config = open_folder(source)
     tensors = read_tensors(file)
     names = {name.removeprefix("module."): name for name in tensors}
+    if len(names) < len(tensors):
+        raise ModelError(f"{source}: some tensors are there twice, with and without `module.`")
     tensors = {short: tensors[name] for short, name in names.items()}
     if any(name.startswith(ANTIDEEPFAKE) for name in tensors):
         return file, antideepfake(tensors, str(source), heads)
@@ -111,10 +120,7 @@ def open_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
         )
         raise ModelError(f"{folder}: {why}")
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+    config = read_json(path) if path.exists() else {}
     if not isinstance(config, dict):
         raise ModelError(f"{path}: holds a {type(config).__name__}, not a configuration")
     return folder / present[0], config
@@ -199,26 +205,37 @@ def checked(found: Found, file: Path) -> tuple[dict[str, Any], int]:
     """
     import torch
 
-    with torch.device("meta"):
-        if found.blueprint.head is None:
-            assert found.blueprint.front_end is not None
-            network = torch.nn.ModuleDict({"front_end": FrontEnd(found.blueprint.front_end)})
-        else:
-            network = Network(found.blueprint)
+    front_end = found.blueprint.front_end
+    try:
+        with torch.device("meta"):
+            if found.blueprint.head:
+                network: torch.nn.Module = Network(found.blueprint)
+            else:
+                assert front_end is not None
+                network = torch.nn.ModuleDict({"front_end": FrontEnd(front_end)})
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
+        raise ModelError(
+            f"{file}: its tensors have sizes that cannot be built: {first_line(error)}"
+        ) from None
     expected = network.state_dict()
     missing, extra = sorted(set(expected) - set(found.tensors)), sorted(set(found.tensors) - set(expected))
     if missing:
         raise ModelError(f"{file}: lacks {listed(shown(missing))}; the file is not whole")
     if extra:
         raise ModelError(f"{file}: {listed(shown(extra))}: no part of this architecture")
-    tensors = {}
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in found.tensors.values())
+    if claimed > file.stat().st_size:
+        raise ModelError(f"{file}: its tensors claim more bytes than the file has")
+    tensors, places = {}, set()
     for name, tensor in found.tensors.items():
         if tensor.shape != expected[name].shape:
             sizes = f"{tuple(tensor.shape)} where {tuple(expected[name].shape)} is needed"
             raise ModelError(f"{file}: {shown([name])[0]} has the shape {sizes}")
         if expected[name].is_floating_point() != tensor.is_floating_point():
             raise ModelError(f"{file}: {shown([name])[0]} holds {tensor.dtype}")
-        tensors[name] = tensor.to(expected[name].dtype).contiguous()
+        tensor = tensor.to(expected[name].dtype).contiguous()
+        tensors[name] = tensor.clone() if tensor.data_ptr() in places else tensor  # they may be shared
+        places.add(tensor.data_ptr())
     check_numbers(tensors, str(file))
     return tensors, sum(parameter.numel() for parameter in network.parameters())
 

@@ -29,6 +29,7 @@ from earwitness.decision.heads.sls import SensitiveLayers
 from earwitness.decision.heads.tcm import ConformerTcm
 from earwitness.decision.heads.vib import Bottleneck
 from earwitness.errors import ModelError
+from earwitness.features.convert import MAX_LAYERS
 from earwitness.features.encoders import FrontEnd
 from earwitness.features.frontends import Architecture
 
@@ -91,7 +92,7 @@ def read_blueprint(card: Mapping[str, Any], where: Path) -> Blueprint:
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{where}: the card describes no network that can be built: {error}") from None
-    if blueprint.head is not None and blueprint.head not in HEADS:
+    if not isinstance(blueprint.head, str | None) or (blueprint.head and blueprint.head not in HEADS):
         raise ModelError(f"{where}: no head is called {blueprint.head!r}; one of {', '.join(HEADS)}")
     return blueprint
 
@@ -152,11 +153,14 @@ def load_network(blueprint: Blueprint, weights: Path) -> Network:
     """
     from safetensors.torch import load_file
 
-    network = Network(blueprint, empty=True)
+    if blueprint.front_end and not 0 < blueprint.front_end.layers <= MAX_LAYERS:
+        raise ModelError(f"{weights}: the card describes {blueprint.front_end.layers} layers")
     try:
+        network = Network(blueprint, empty=True)
         network.load_state_dict(load_file(weights), strict=True, assign=True)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ModelError(f"{weights}: not the weights that the card describes: {error}") from None
+    except Exception as error:  # whatever a card may ask for
+        why = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+        raise ModelError(f"{weights}: not the weights that the card describes ({why})") from None
     return network.eval()
 
 

@@ -10,20 +10,36 @@ import pickletools
 import stat
 import struct
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from earwitness.errors import MissingExtra, ModelError
 
-MAX_PICKLE = 256 << 20  # bytes of pickled structure beside the tensors
+MAX_PICKLE = 16 << 20  # bytes of pickled structure beside the tensors
+MAX_HEADER = 100 << 20  # bytes of a safetensors header, its own limit
+MAX_OPERATIONS, MAX_DEPTH, MAX_SIZE = 2_000_000, 200, 10_000_000  # of a pickle
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
-# Classes of training frameworks that checkpoints carry beside their tensors. They are replaced.
-INERT = ("argparse.", "omegaconf.", "fairseq.", "fairseq2.", "hydra.", "pathlib.", "typing.", "numpy.")
-INERT_NAMES = {"collections.defaultdict", "builtins.set", "builtins.frozenset", "datetime.datetime"}
-ALLOWED = ("torch._utils._rebuild_", "torch.storage.", "torch._tensor.", "torch.serialization.")
-ALLOWED_NAMES = {"collections.OrderedDict", "collections.Counter", "torch.Size", "torch.device"}
+# What a state of tensors is made of.
+TENSOR_PARTS = {
+    *(f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3", "parameter")),
+    *("collections.OrderedDict", "collections.Counter", "torch.Size", "torch.device", "_codecs.encode"),
+    *("torch.storage.UntypedStorage", "torch.storage.TypedStorage", "torch.storage._TypedStorage"),
+}
+# Classes that training frameworks leave beside the tensors. Stand-ins take their place.
+FRAMEWORKS = "argparse omegaconf fairseq fairseq2 hydra pathlib typing numpy datetime"
+INERT = tuple(f"{module}." for module in FRAMEWORKS.split())
+PLAIN = "set frozenset dict list int float str tuple bool complex range slice bytes bytearray object"
+INERT_NAMES = {
+    *(f"builtins.{name}" for name in PLAIN.split()),
+    "collections.deque",
+}
+DEFAULT_DICT = "collections.defaultdict"
+STORED = ("float16", "bfloat16", "float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 LOOKS_LIKE = (
     (b"RIFF", "a WAV recording"),
@@ -62,29 +78,49 @@ def read_tensors(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise ModelError(f"{path}: not a regular file")
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(64)
         if not head:
             raise ModelError(f"{path}: the file is empty")
         if head.startswith(b"PK\x03\x04"):
             content = read_zip(path, file)
-        elif len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= MAX_PICKLE:
+        elif len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= MAX_HEADER:
             content = read_safetensors(path)
         elif head[:1] == b"\x80":
             content = read_stream(path, file)
         else:
             raise ModelError(f"{path}: not a model file; it looks like {guess(head)}")
     for key in ("model", "state_dict", "model_state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
+        if isinstance(content, dict) and isinstance(dict.get(content, key), dict):
+            content = dict.get(content, key)
     if not isinstance(content, dict) or not content:
         raise ModelError(f"{path}: holds a {type(content).__name__}, not a state of named tensors")
-    content.pop("_ema", None)  # data2vec's teacher, a state of its own
+    dict.pop(content, "_ema", None)  # data2vec's teacher, a state of its own
+    content = dict(dict.items(content))  # a class of its own may have other ideas of items
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise ModelError(f"{path}: holds {str(name)[:80]!r}, a {type(value).__name__}, among its tensors")
         check_extent(path, name, value)
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in content.values()}
+    if sum(storages.values()) > path.stat().st_size:
+        raise ModelError(f"{path}: its tensors claim more bytes than the file has")
     return content
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read.
+
+    Raises:
+        ModelError: it cannot be read, or reading it takes more memory than there is.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    except (MemoryError, OverflowError, RecursionError) as error:
+        raise ModelError(f"{path}: refused: a {type(error).__name__} while reading it") from None
 
 
 def guess(head: bytes) -> str:
@@ -103,8 +139,13 @@ def check_extent(path: Path, name: str, value: Any) -> None:
     """
     import torch
 
-    if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+    plain = value.layout == torch.strided and not value.is_nested and value.device.type == "cpu"
+    if not plain or value.is_quantized or value.is_neg() or value.is_conj():
         raise ModelError(f"{path}: tensor {name} is not plain and dense")
+    if str(value.dtype).removeprefix("torch.") not in STORED:
+        raise ModelError(f"{path}: tensor {name} is of type {value.dtype}, which is not read")
+    if value.numel() == 0:
+        raise ModelError(f"{path}: tensor {name} is empty")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise ModelError(f"{path}: tensor {name} claims {value.numel():,} elements, the file holds fewer")
 
@@ -136,7 +177,7 @@ def read_zip(path: Path, file: BinaryIO) -> Any:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
-            if len(pickles) != 1 or len({entry.filename for entry in entries}) < len(entries):
+            if len(pickles) != 1 or len({entry.filename.lower() for entry in entries}) < len(entries):
                 raise ModelError(f"{path}: a zip archive, but not one that torch wrote")
             if any("/code/" in entry.filename or "constants.pkl" in entry.filename for entry in entries):
                 raise ModelError(f"{path}: a TorchScript program, not weights; import its state dict")
@@ -145,7 +186,10 @@ def read_zip(path: Path, file: BinaryIO) -> Any:
                 raise ModelError(f"{path}: its entries are packed, as torch never does; refused unopened")
             if pickles[0].file_size > MAX_PICKLE:
                 raise ModelError(f"{path}: {pickles[0].file_size:,} bytes of structure beside the tensors")
-            names = set(named_globals(archive.open(pickles[0]), 1, path))
+            names = named_globals(archive.open(pickles[0]), 1, path)
+            damaged = archive.testzip()
+            if damaged:
+                raise ModelError(f"{path}: damaged: the checksum of {damaged} is wrong")
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: damaged or truncated torch file ({first_line(error)})") from None
     return load(path, names, mapped=True)
@@ -162,50 +206,105 @@ def read_stream(path: Path, file: BinaryIO) -> Any:
         first = next(arg for opcode, arg, _ in pickletools.genops(file) if opcode.name != "PROTO")
         file.seek(0)
         if first != LEGACY_MAGIC:
-            foreign = refusal(set(named_globals(file, 1, path)))
+            foreign = refusal(named_globals(file, 1, path))
             raise ModelError(
                 f"{path}: a pickle, but not one that torch wrote"
                 + (f"; it would run {foreign}: refused, nothing was executed" if foreign else "")
             )
-        names = set(named_globals(file, 5, path))  # magic, protocol, system, content, storage keys
+        names = named_globals(file, 5, path)  # magic, protocol, system, content, storage keys
     except (ValueError, EOFError, StopIteration, UnicodeError, IndexError, struct.error) as error:
         raise ModelError(f"{path}: damaged or truncated pickle ({first_line(error)})") from None
     return load(path, names, mapped=False)
 
 
-def named_globals(file: Any, pickles: int, path: Path) -> Iterator[str]:
+def named_globals(file: Any, pickles: int, path: Path) -> set[str]:
     """`module.name` of everything that consecutive pickles import, without loading them.
 
     Raises:
-        ModelError: an import whose name is computed, or extension codes.
+        ModelError: an import whose name is computed, extension codes, or more operations, nesting
+            or repetition than a state of tensors has (a few bytes can stand for 2 ** 60 objects).
     """
+    names: set[str] = set()
     for _ in range(pickles):
         strings: list[str] = []
-        memo: dict[Any, str] = {}
-        for opcode, argument, _ in pickletools.genops(file):
+        spoken: dict[Any, str] = {}  # strings that the pickle keeps for later
+        weights = Weights(path)
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+            if count > MAX_OPERATIONS:
+                raise ModelError(f"{path}: its pickle has more than {MAX_OPERATIONS:,} operations; refused")
+            weights.follow(opcode, argument)
             if opcode.name in ("GLOBAL", "INST"):
-                yield str(argument).replace(" ", ".", 1)
+                names.add(modern(*str(argument).split(" ", 1)))
             elif opcode.name == "STACK_GLOBAL":
                 if len(strings) < 2:
                     raise ModelError(f"{path}: its pickle hides what it imports; refused, nothing executed")
-                yield f"{strings[-2]}.{strings[-1]}"
+                names.add(f"{strings[-2]}.{strings[-1]}")
             elif opcode.name.startswith("EXT"):
                 raise ModelError(f"{path}: its pickle uses extension codes; refused, nothing executed")
             elif isinstance(argument, str) and "UNICODE" in opcode.name:
                 strings.append(argument)
             elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and strings:
-                memo[argument] = strings[-1]
+                spoken[argument] = strings[-1]
             elif opcode.name == "MEMOIZE" and strings:
-                memo[len(memo)] = strings[-1]
-            elif opcode.name in ("GET", "BINGET", "LONG_BINGET") and argument in memo:
-                strings.append(memo[argument])
+                spoken[len(spoken)] = strings[-1]
+            elif opcode.name in ("GET", "BINGET", "LONG_BINGET") and argument in spoken:
+                strings.append(spoken[argument])
+    return names
+
+
+def modern(module: str, name: str) -> str:
+    """`module.name` as Python 3 has it; older protocols write the names of Python 2."""
+    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    return f"{module}.{name}"
+
+
+class Weights:
+    """A pickle's stack as (depth, size) of what would lie there, to refuse what explodes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stack: list[tuple[int, int] | None] = []  # None is a mark
+        self.kept: dict[Any, tuple[int, int]] = {}
+
+    def follow(self, opcode: Any, argument: Any) -> None:
+        """One operation.
+
+        Raises:
+            ModelError: too deep, too big, or a stack that no pickler makes.
+        """
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            key = len(self.kept) if opcode.name == "MEMOIZE" else argument
+            self.kept[key] = (self.stack[-1] if self.stack else None) or (1, 1)
+            return
+        if opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            self.stack.append(self.kept.get(argument, (1, 1)))
+            return
+        if opcode.name == "MARK":
+            self.stack.append(None)
+            return
+        taken: list[tuple[int, int]] = []
+        needs = [part.name for part in opcode.stack_before]
+        if "mark" in needs:
+            while self.stack and self.stack[-1] is not None:
+                taken.append(self.stack.pop() or (1, 1))
+            self.stack[-1:] = []
+            needs = needs[: needs.index("mark")]
+        for _ in needs:
+            taken.append((self.stack.pop() if self.stack else None) or (1, 1))
+        depth = 1 + max((depth for depth, _ in taken), default=0)
+        size = 1 + sum(size for _, size in taken)
+        if depth > MAX_DEPTH or size > MAX_SIZE:
+            raise ModelError(
+                f"{self.path}: its pickle nests or repeats without end; refused, nothing executed"
+            )
+        self.stack += [(depth, size)] * len(opcode.stack_after)
 
 
 def refusal(names: set[str]) -> str | None:
     """The first of these imports that no checkpoint of weights needs; None where all are known."""
     for name in sorted(names):
-        plain = name.startswith(ALLOWED) or name in ALLOWED_NAMES or is_torch_type(name)
-        if not plain and not name.startswith(INERT) and name not in INERT_NAMES:
+        known = name in TENSOR_PARTS or name == DEFAULT_DICT or name in INERT_NAMES or is_torch_type(name)
+        if not known and not name.startswith(INERT):
             return name
     return None
 
@@ -236,6 +335,11 @@ class StandIn:
         pass
 
 
+def plain_dict(*_: Any) -> Any:
+    """In place of a dictionary with defaults: the unpickler fills only plain ones."""
+    return OrderedDict()
+
+
 def load(path: Path, names: set[str], mapped: bool) -> Any:
     """Load with torch's restricted unpickler, known foreign classes replaced.
 
@@ -252,6 +356,7 @@ def load(path: Path, names: set[str], mapped: bool) -> Any:
         raise ModelError(f"{path}: its pickle would run {foreign}; refused, nothing was executed")
     inert = [name for name in names if name.startswith(INERT) or name in INERT_NAMES]
     stand_ins: list[Any] = [(type("StandIn", (StandIn,), {}), name) for name in sorted(inert)]
+    stand_ins += [(plain_dict, DEFAULT_DICT)] if DEFAULT_DICT in names else []
     try:
         with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -265,6 +370,8 @@ def load(path: Path, names: set[str], mapped: bool) -> Any:
 def unpickling_reason(error: Exception) -> str:
     """The telling part of torch's long message."""
     text = str(error)
+    if "operand 149" in text:
+        return "its pickle is of protocol 4 or later: save it again with torch's default"
     for mark in ("WeightsUnpickler error:", "weights_only"):
         if mark in text:
             text = text.split(mark, 1)[1]

@@ -15,8 +15,15 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from earwitness.errors import ModelError
-from earwitness.features.frontends import CONV_KERNELS, HEADS_BY_WIDTH, Architecture, Family
+from earwitness.features.frontends import (
+    CONV_KERNELS,
+    CONV_STRIDES,
+    HEADS_BY_WIDTH,
+    Architecture,
+    Family,
+)
 
+MAX_LAYERS = 200
 Shapes = Mapping[str, tuple[int, ...]]
 
 # authors' name, transformers' name; {i} is a number, {p} a trailing weight or bias.
@@ -63,7 +70,8 @@ MAYBE = {"mask_emb", "masked_spec_embed"}  # without effect on a clip that is no
 # What the speaker task of UniSpeech-SAT adds; files differ in it.
 SPEAKER = re.compile(r"(spk_proj|(encoder\.)?layer_norm_for_extract|quantizer|project_q)\.")
 PUBLISHED_PARTS = re.compile(  # parts of transformers' pre-training classes
-    r"(quantizer|project_hid|project_q|final_proj)\.|label_embs_concat$|speaker_proj\.|proj_out\.weight$"
+    r"(quantizer|project_hid|project_q|final_proj|speaker_proj|layer_norm_for_extract)\."
+    r"|label_embs_concat$|label_embeddings_concat$|proj_out\.weight$"
 )
 
 HUB_PREFIXES: dict[str, Family] = {
@@ -216,22 +224,22 @@ def infer(
 ) -> Architecture:
     """The architecture whose tensors have these shapes; names are transformers'.
 
-    `config` (of a transformers folder) is believed only in what tensors do not show.
+    `config` is that of a transformers folder, if there is one.
 
     Raises:
         ModelError: no such architecture.
     """
-    config = config or {}
     try:
         found = infer_whisper(shapes) if family == "whisper" else infer_encoder(family, shapes)
-    except (KeyError, IndexError, ZeroDivisionError) as error:
+    except KeyError as error:
         raise ModelError(f"{where}: lacks {error.args[0]}; not a whole {family} encoder") from None
-    if family == "wav2vec2" and "do_stable_layer_norm" in config:
-        found = replace(found, pre_norm=bool(config["do_stable_layer_norm"]))
-    if family == "w2v-bert":
-        found = infer_positions(found, shapes, config)
-    known = config.get("num_attention_heads") or config.get("encoder_attention_heads")
-    chosen = heads or (known if isinstance(known, int) else None) or found.heads
+    except (IndexError, ValueError, ZeroDivisionError):
+        raise ModelError(f"{where}: its tensors have shapes that no {family} encoder has") from None
+    if found.layers > MAX_LAYERS:
+        raise ModelError(f"{where}: {found.layers} layers; at most {MAX_LAYERS} are read")
+    if config:
+        found = follow_config(found, shapes, config, where, heads)
+    chosen = heads or found.heads
     if not chosen:
         raise ModelError(
             f"{where}: the number of attention heads of a model {found.width} wide is not known; "
@@ -300,12 +308,54 @@ def infer_whisper(shapes: Shapes) -> Architecture:
     )
 
 
-def infer_positions(found: Architecture, shapes: Shapes, config: Mapping[str, Any]) -> Architecture:
-    """How far w2v-BERT looks left and right; the tensor shows only their sum."""
-    total = shapes["encoder.layers.0.self_attn.distance_embedding.weight"][0]
-    right = config.get("right_max_position_embeddings")
-    right = right if isinstance(right, int) and 0 <= right < total else found.right_positions
-    return replace(found, left_positions=total - 1 - right, right_positions=right)
+def follow_config(
+    found: Architecture, shapes: Shapes, config: Mapping[str, Any], where: str, heads: int | None
+) -> Architecture:
+    """Take from a configuration what tensors do not show; whatever it says else must be so here.
+
+    Raises:
+        ModelError: it contradicts the tensors or `heads`, or asks for mathematics not known here.
+    """
+    whisper, bert = found.family == "whisper", found.family == "w2v-bert"
+    must_be = {
+        "hidden_act": "swish" if bert else "gelu",
+        "feat_extract_activation": "gelu",
+        "activation_function": "gelu",
+        "layer_norm_eps": 1e-5,
+        "conv_kernel": list(CONV_KERNELS),
+        "conv_stride": list(CONV_STRIDES),
+        "position_embeddings_type": "relative_key",
+        "d_model" if whisper else "hidden_size": found.width,
+        "encoder_layers" if whisper else "num_hidden_layers": found.layers,
+        "encoder_ffn_dim" if whisper else "intermediate_size": found.ffn,
+    }
+    for key, value in must_be.items():
+        if key in config and config[key] != value and not (whisper and key.startswith("hidden_")):
+            asked = str(config[key])[:60]
+            raise ModelError(f"{where}: its configuration has {key} {asked!r}, where {value!r} is needed")
+    known = config.get("encoder_attention_heads" if whisper else "num_attention_heads")
+    if known is not None and (type(known) is not int or heads not in (None, known)):
+        raise ModelError(
+            f"{where}: its configuration has {str(known)[:60]!r} attention heads, --heads {heads}"
+        )
+    found = replace(found, heads=known or found.heads)
+    stable, distance = config.get("do_stable_layer_norm"), config.get("max_bucket_distance")
+    if found.family in ("wav2vec2", "hubert", "unispeech-sat", "wavlm") and stable is not None:
+        found = replace(found, pre_norm=stable is True)
+    if found.family == "wavlm" and type(distance) is int and distance > 0:
+        found = replace(found, relative_distance=distance)
+    if bert:
+        total = shapes["encoder.layers.0.self_attn.distance_embedding.weight"][0]
+        left, right = (config.get(f"{side}_max_position_embeddings") for side in ("left", "right"))
+        if (
+            type(left) is not int
+            or type(right) is not int
+            or left + right + 1 != total
+            or min(left, right) < 0
+        ):
+            raise ModelError(f"{where}: its configuration does not say how far it looks left and right")
+        found = replace(found, left_positions=left, right_positions=right)
+    return found
 
 
 def count_layers(shapes: Shapes, prefix: str) -> int:

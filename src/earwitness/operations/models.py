@@ -46,13 +46,13 @@ def summary(card: dict[str, Any]) -> dict[str, Any]:
     """What a table says of a bundle."""
     architecture = card.get("architecture")
     architecture = architecture if isinstance(architecture, dict) else {}
-    front_end = architecture.get("front_end") or {}
+    sizes = architecture.get("front_end")
+    sizes = sizes if isinstance(sizes, dict) else {}
+    front_end = "{} {} x {}".format(*(sizes.get(key, "?") for key in ("family", "layers", "width")))
     has_head = architecture.get("head") is not None or GRAPH in card["files"]
     return {
         "kind": "detector" if has_head else "front end",
-        "front_end": f"{front_end['family']} {front_end['layers']} x {front_end['width']}"
-        if front_end
-        else "-",
+        "front_end": front_end if sizes else "-",
         "head": architecture.get("head") or "-",
         "parameters": card.get("parameters"),
         "engines": [e for e, file in (("onnx", GRAPH), ("torch", WEIGHTS)) if file in card["files"]],
