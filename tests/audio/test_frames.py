@@ -6,14 +6,16 @@ from hypothesis import strategies as st
 from earwitness.audio.frames import SAMPLE_RATE, Windowing, cut_windows
 
 SMALL = Windowing(whole_s=0.03, window_s=0.012, hop_s=0.008)  # 480, 192, 128 samples
+TILES = Windowing(whole_s=0.03, window_s=0.03, hop_s=0.03)  # as models of one length need
 
 
 @settings(max_examples=200, deadline=None)
-@given(length=st.integers(0, 3000), block=st.integers(1, 700))
-def test_windows_cover_everything_and_hold_what_they_say(length, block):
+@given(length=st.integers(0, 3000), block=st.integers(1, 700), windowing=st.sampled_from([SMALL, TILES]))
+def test_windows_cover_everything_and_hold_what_they_say(length, block, windowing):
+    size, hop = (round(s * SAMPLE_RATE) for s in (windowing.window_s, windowing.hop_s))
     audio = np.arange(length, dtype=np.float32)
     blocks = [audio[i : i + block] for i in range(0, length, block)]
-    windows = list(cut_windows(blocks, SMALL))
+    windows = list(cut_windows(blocks, windowing))
     covered = np.zeros(length, bool)
     for start, window in windows:
         np.testing.assert_array_equal(window, audio[start : start + len(window)])
@@ -22,9 +24,9 @@ def test_windows_cover_everything_and_hold_what_they_say(length, block):
     if 0 < length <= 480:
         assert len(windows) == 1
     if length > 480:
-        assert {len(window) for _, window in windows} == {192}
+        assert {len(window) for _, window in windows} == {size}
         starts = [start for start, _ in windows]
-        assert starts[:-1] == list(range(0, 128 * (len(starts) - 1), 128))
+        assert starts[:-1] == list(range(0, hop * (len(starts) - 1), hop))
 
 
 def test_default_windows_are_whole_to_30_s_and_at_least_10_s_beyond():
