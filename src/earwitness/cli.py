@@ -167,6 +167,9 @@ Examples:
   earwitness scan --model mms-300m-antideepfake samples/
 """
 AS_JSON = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+HEADS = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Attention heads, where the width does not tell.")
+]
 
 
 def one_line(text: str) -> str:
@@ -198,10 +201,7 @@ def models_import(
         Path, typer.Argument(metavar="FILE", help="A checkpoint, or a folder of transformers.")
     ],
     name: Annotated[str, typer.Option(metavar="NAME", help="What to call it here.")],
-    heads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Attention heads, where the width does not tell."),
-    ] = None,
+    heads: HEADS = None,
     as_json: AS_JSON = False,
 ) -> None:
     """Make a model bundle of a released checkpoint."""
@@ -236,10 +236,7 @@ def models_pull(
         str | None, typer.Option(metavar="COMMIT", help="The commit, 40 hexadecimal digits.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(metavar="HEX", help="What the file must be.")] = None,
-    heads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Attention heads, where the width does not tell."),
-    ] = None,
+    heads: HEADS = None,
     as_json: AS_JSON = False,
 ) -> None:
     """Fetch a released model and import it; or a bundle, as it is."""

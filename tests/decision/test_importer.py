@@ -505,7 +505,7 @@ HOSTILE_CARDS = {
 
 @pytest.mark.parametrize("name", HOSTILE_CARDS)
 def test_a_hostile_card_is_refused_in_one_sentence(tmp_path, home, state, name):
-    from earwitness.operations.models import list_models
+    from earwitness.operations.models import export_model, list_models
 
     import_model(save(tmp_path / "model.ckpt", state), "mine", heads=4)
     path = home / "mine" / "model.json"
@@ -522,6 +522,8 @@ def test_a_hostile_card_is_refused_in_one_sentence(tmp_path, home, state, name):
     with pytest.raises(ModelError) as caught:
         load_detector("mine")
     assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError):
+        export_model("mine")
     assert len(list_models()) == 2
 
 

@@ -97,7 +97,7 @@ def understand(source: Path, heads: int | None) -> tuple[Path, Found]:
         return file, antideepfake(tensors, str(source), heads)
     if is_authors(tensors):
         return file, pretrained(tensors, str(source), heads)
-    if "GAT_layer_S.att_weight" in tensors and "Sinc_conv" not in tensors:
+    if any(name.removeprefix("model.") == "GAT_layer_S.att_weight" for name in tensors):
         return file, aasist(tensors, str(source))
     if config or any(".feature_projection.projection.weight" in f".{name}" for name in tensors):
         return file, published(tensors, config, str(source), heads)

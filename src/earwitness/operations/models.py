@@ -22,6 +22,7 @@ from earwitness.decision.bundle import (
     read_card,
     write_card,
 )
+from earwitness.decision.detector import read_settings
 from earwitness.errors import EarwitnessError, ModelError
 from earwitness.operations.show import visible
 
@@ -98,7 +99,8 @@ def export_model(model: str) -> dict[str, Any]:
         raise ModelError(f"{folder}: a front end without a head has no score to export")
     network = load_network(blueprint, check_file(folder, card, WEIGHTS))
     fold_weight_norms(network)
-    min_samples, masked = int(card["input"]["min_samples"]), bool(card["input"].get("padding", True))
+    settings = read_settings(card, folder)
+    min_samples, masked = settings["min_samples"], settings["padding"]
     free_length = card["input"].get("samples") is None
     with making_room(folder) as part:
         write_graph(network, part / GRAPH, min_samples, free_length)
