@@ -128,7 +128,7 @@ def scan(
         options = ScanOptions(prior, not no_gate, timeline, threads, parse_engine(engine))
         code = run_scan(paths, options, model, as_json, csv, fail_on, resume)
     except (EarwitnessError, ValueError) as error:
-        typer.echo(one_line(f"earwitness: {error}"), err=True)
+        complain(error)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         hint = f"; go on with --resume {resume}" if resume else ""
@@ -172,9 +172,11 @@ HEADS = Annotated[
 ]
 
 
-def one_line(text: str) -> str:
-    """A message with what could drive a terminal, or break the line, as escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def complain(message: object) -> None:
+    """One line on stderr; what could drive a terminal, or break the line, as escapes."""
+    from earwitness.operations.show import visible
+
+    typer.echo(visible(f"earwitness: {message}"), err=True)
 
 
 @contextmanager
@@ -185,10 +187,10 @@ def plain_errors(stopped: str = "nothing was kept") -> Iterator[None]:
     try:
         yield
     except EarwitnessError as error:
-        typer.echo(one_line(f"earwitness: {error}"), err=True)
+        complain(error)
         raise typer.Exit(2) from None
     except (OSError, MemoryError, RecursionError) as error:  # where a full disk or a trap is met
-        typer.echo(one_line(f"earwitness: {type(error).__name__}: {error}"), err=True)
+        complain(f"{type(error).__name__}: {error}")
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo(f"earwitness: interrupted; {stopped}", err=True)

@@ -1,5 +1,8 @@
 """What can go wrong, in one line each: expected, found, where, what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class EarwitnessError(Exception):
     """Base of every error that earwitness raises on purpose."""
@@ -23,3 +26,16 @@ class MissingExtra(EarwitnessError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is needed here and is not installed: pip install 'earwitness[{extra}]'")
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Around imports and work that need an extra.
+
+    Raises:
+        MissingExtra: a package of it is absent.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtra((error.name or "a package").split(".")[0], extra) from None

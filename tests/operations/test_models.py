@@ -79,9 +79,20 @@ def test_import_list_show_export_and_scan(home, checkpoint, samples):
     assert table.stderr.count("not calibrated") == 1  # said once, not for each file
 
 
-def test_an_exported_model_scans_without_torch(home, checkpoint, samples):
-    if not (home / "tiny" / "model.onnx").exists():
-        pytest.skip("the model was not exported")
+def test_without_torch_the_extra_is_named_and_an_exported_model_scans(home, checkpoint, samples):
+    for name, arguments in {
+        "import": ["import", str(checkpoint), "--name", "other"],
+        "export": ["export", "tiny"],
+    }.items():
+        code = (
+            "import sys; sys.modules['torch'] = None; import earwitness.cli; "
+            f"sys.argv = {['earwitness', 'models', *arguments]!r}; earwitness.cli.app()"
+        )
+        environment = {**os.environ, "EARWITNESS_MODELS": str(home)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.returncode == 2, name
+        assert "pip install 'earwitness[train]'" in done.stderr
+        assert done.stderr.count("\n") == 1
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; import earwitness; "
         f"v = earwitness.scan({str(samples / 'genuine-vctk.mp3')!r}, model={str(home / 'tiny')!r}); "

@@ -228,11 +228,11 @@ def named_globals(file: Any, pickles: int, path: Path) -> set[str]:
     for _ in range(pickles):
         strings: list[str] = []
         spoken: dict[Any, str] = {}  # strings that the pickle keeps for later
-        weights = Weights(path)
+        stack = PickleStack(path)
         for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
             if count > MAX_OPERATIONS:
                 raise ModelError(f"{path}: its pickle has more than {MAX_OPERATIONS:,} operations; refused")
-            weights.follow(opcode, argument)
+            stack.follow(opcode, argument)
             if opcode.name in ("GLOBAL", "INST"):
                 names.add(modern(*str(argument).split(" ", 1)))
             elif opcode.name == "STACK_GLOBAL":
@@ -258,7 +258,7 @@ def modern(module: str, name: str) -> str:
     return f"{module}.{name}"
 
 
-class Weights:
+class PickleStack:
     """A pickle's stack as (depth, size) of what would lie there, to refuse what explodes."""
 
     def __init__(self, path: Path) -> None:

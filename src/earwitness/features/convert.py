@@ -11,7 +11,7 @@ and the conversion scripts of transformers, read for the names.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from earwitness.errors import ModelError
@@ -395,8 +395,3 @@ def listed(names: Iterable[str], most: int = 3) -> str:
     """`a, b, c and 7 more`."""
     names = [name[:80] for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def as_card(architecture: Architecture) -> dict[str, Any]:
-    """An architecture as JSON."""
-    return asdict(architecture)

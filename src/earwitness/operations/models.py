@@ -23,7 +23,7 @@ from earwitness.decision.bundle import (
     write_card,
 )
 from earwitness.decision.detector import read_settings
-from earwitness.errors import EarwitnessError, ModelError
+from earwitness.errors import EarwitnessError, ModelError, needs_extra
 from earwitness.operations.show import visible
 
 
@@ -85,8 +85,9 @@ def export_model(model: str) -> dict[str, Any]:
             does not agree.
         MissingExtra: torch, transformers or onnxscript is not installed.
     """
-    from earwitness.decision.graph import check_graph, write_graph
-    from earwitness.decision.network import fold_weight_norms, load_network, read_blueprint
+    with needs_extra("train"):
+        from earwitness.decision.graph import check_graph, write_graph
+        from earwitness.decision.network import fold_weight_norms, load_network, read_blueprint
 
     folder = find_bundle(model)
     card = read_card(folder)
@@ -145,7 +146,8 @@ def working(what: str) -> Iterator[None]:
 
 def run_import(source: Path, name: str, heads: int | None, as_json: bool) -> None:
     """`earwitness models import`."""
-    from earwitness.decision.importer import import_model
+    with needs_extra("train"):
+        from earwitness.decision.importer import import_model
 
     started = time.monotonic()
     with working(f"importing {source.name}"):
