@@ -108,6 +108,7 @@ def test_configuration_objects_beside_the_tensors_are_passed_over(tmp_path, stat
     args = argparse.Namespace(arch="wav2vec2", where=Path("/x"), seen={1, 2}, score=np.float64(0.5))
     history = collections.defaultdict(dict, {"a": {"b": 1}})
     content = {"args": args, "cfg": history, "best": np.zeros(3), "when": b"x", "model": body}
+    content["words"] = list(range(300_000))  # as long vocabularies are: filled a thousand at a time
     for legacy in (False, True):
         card = import_model(save(tmp_path / "ssl.pt", content, legacy), f"ssl-{legacy}", heads=4)
         assert card["source"]["layout"] == "fairseq"

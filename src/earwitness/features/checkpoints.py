@@ -22,6 +22,7 @@ from earwitness.errors import MissingExtra, ModelError
 MAX_PICKLE = 16 << 20  # bytes of pickled structure beside the tensors
 MAX_HEADER = 100 << 20  # bytes of a safetensors header, its own limit
 MAX_OPERATIONS, MAX_DEPTH, MAX_SIZE = 2_000_000, 200, 10_000_000  # of a pickle
+FILLING = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 # What a state of tensors is made of.
@@ -291,8 +292,9 @@ class PickleStack:
             needs = needs[: needs.index("mark")]
         for _ in needs:
             taken.append((self.stack.pop() if self.stack else None) or (1, 1))
-        depth = 1 + max((depth for depth, _ in taken), default=0)
-        size = 1 + sum(size for _, size in taken)
+        whole = taken.pop() if opcode.name in FILLING and taken else (0, 0)  # stays, and gets the others
+        depth = max(whole[0], 1 + max((depth for depth, _ in taken), default=0))
+        size = 1 + whole[1] + sum(size for _, size in taken)
         if depth > MAX_DEPTH or size > MAX_SIZE:
             raise ModelError(
                 f"{self.path}: its pickle nests or repeats without end; refused, nothing executed"
