@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from earwitness.audio.corpora import Utterance, read_packages, read_rows
+from earwitness.audio.corpora.development import read_packages, read_rows
 from earwitness.audio.io import load
+from earwitness.audio.protocol import Utterance
 from earwitness.audio.quality import QualityMeter, refuse
 from earwitness.metrics.detection import eer
 from earwitness.metrics.intervals import grouped_bootstrap

@@ -1,6 +1,7 @@
 """The recipe on twelve clips; needs torch, which scanning does not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,10 +91,10 @@ def test_batches_are_half_bona_fide_and_follow_their_step(corpus, quick):
 
 
 def test_pages_of_one_class_are_drawn_less():
-    from earwitness.audio.corpora import Utterance
+    from earwitness.audio.protocol import Utterance
     from earwitness.training.embedded import Embedded, sampling_weights
 
-    row = Utterance("", None, True, "", "", "", "", "", "both", 0, 1.0, "")  # type: ignore[arg-type]
+    row = Utterance(id="", path=Path(), bona_fide=True, dataset="", group="both", fold=0)
     rows = [
         *[row] * 4,
         *[replace(row, bona_fide=False)] * 4,

@@ -1,5 +1,7 @@
 """From runs to a bundle; needs torch and onnxscript, which scanning does not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ def test_the_graph_answers_as_the_network_at_other_lengths_and_batches(tmp_path,
 
 
 def test_thresholds_are_where_the_card_says_they_are():
-    from earwitness.audio.corpora import Utterance
+    from earwitness.audio.protocol import Utterance
     from earwitness.decision.calibration import posterior_of_fake
     from earwitness.training.export import OutOfFold, calibrate, transfer
 
@@ -41,7 +43,7 @@ def test_thresholds_are_where_the_card_says_they_are():
     bona_fide = rng.random(2_000) < 0.5
     scores = np.where(bona_fide, 1.0, -1.0) + rng.normal(0, 1.5, 2_000)
     rows = [
-        Utterance(str(i), None, bool(b), "", "", "", "", "", f"page{i % 40}", i % 4, 1.0, "")  # type: ignore[arg-type]
+        Utterance(id=str(i), path=Path(), bona_fide=bool(b), dataset="", group=f"page{i % 40}", fold=i % 4)
         for i, b in enumerate(bona_fide)
     ]
     found = OutOfFold(rows, scores, bona_fide, [np.array([s]) for s in scores])

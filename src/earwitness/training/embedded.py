@@ -29,8 +29,9 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from earwitness.audio.augment import SAMPLE_RATE, crop, disturb
-from earwitness.audio.corpora import Utterance, read_demos, read_packages
+from earwitness.audio.corpora.development import read_demos, read_packages
 from earwitness.audio.io import load
+from earwitness.audio.protocol import Utterance
 from earwitness.audio.quality import QualityMeter
 from earwitness.decision.logmel_cnn import LogMelCnn
 

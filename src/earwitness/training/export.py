@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from earwitness.audio.corpora import Utterance, read_demos
+from earwitness.audio.corpora.development import read_demos
 from earwitness.audio.frames import Windowing
+from earwitness.audio.protocol import Utterance
 from earwitness.decision.calibration import Calibration, fit_affine, posterior_of_fake
 from earwitness.decision.graph import write_graph
 from earwitness.decision.logmel_cnn import FRAME_HOP_S, LogMelCnn

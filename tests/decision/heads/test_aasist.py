@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from earwitness.audio.corpora import read_demos
+from earwitness.audio.corpora.development import read_demos
 from earwitness.audio.io import load
 
 torch = pytest.importorskip("torch")

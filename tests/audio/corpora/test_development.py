@@ -1,6 +1,6 @@
 import pytest
 
-from earwitness.audio.corpora import read_demos, read_packages
+from earwitness.audio.corpora.development import read_demos, read_packages
 from earwitness.errors import InputError
 
 

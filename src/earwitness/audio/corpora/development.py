@@ -7,28 +7,10 @@ software packages. They are not shipped; each row's licence is in its manifest.
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from earwitness.audio.protocol import Utterance
 from earwitness.errors import InputError
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One labelled recording. `group` is what must never stand on both sides of a split."""
-
-    id: str
-    path: Path
-    bona_fide: bool
-    generator: str
-    architecture: str
-    family: str  # tts, vc, vocoder, codec, edit, none
-    speaker: str
-    corpus: str
-    group: str
-    fold: int | None
-    duration_s: float
-    licence: str
 
 
 def read_rows(root: Path) -> list[dict[str, str]]:
@@ -55,7 +37,10 @@ def read_demos(root: Path) -> Iterator[Utterance]:
             architecture=row["arch"],
             family=row["family"],
             speaker=row["speaker"],
-            corpus=row["source_corpus"],
+            dataset="demos",
+            language=row.get("language", "").upper() or "-",
+            source=row.get("utt_key") or "-",
+            text=row.get("text") or "-",
             group=row["page"],
             fold=int(row["page_fold"]),
             duration_s=float(row["duration_s"]),
@@ -74,7 +59,10 @@ def read_packages(root: Path) -> Iterator[Utterance]:
             architecture=row["system"] if row["label"] == "fake" else "ground-truth",
             family=row["family"],
             speaker=row["speaker"],
-            corpus=row["source"],
+            dataset="packages",
+            language=row.get("language", "").upper() or "-",
+            source=row.get("parent_id") or row["id"],
+            text=row.get("text") or "-",
             group=row["system"],
             fold=None,
             duration_s=float(row["duration_s"]),

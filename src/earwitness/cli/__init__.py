@@ -1,0 +1,145 @@
+"""The command line: parse, call one function, print. Heavy imports happen inside the commands."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from earwitness.cli.common import complain
+from earwitness.cli.models import models_app
+
+app = typer.Typer(
+    name="earwitness",
+    help="Is the voice on this recording human?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models_app, name="models")
+
+EXIT_HELP = """\b
+Exit codes:
+  0  every file was answered
+  1  some files could not be read (each has its record)
+  2  wrong usage
+  3  --fail-on matched
+130  interrupted
+
+\b
+Examples:
+  earwitness scan samples/
+  earwitness scan call.m4a --timeline
+  earwitness scan inbox/ --json > verdicts.jsonl
+  earwitness scan archive/ --csv verdicts.csv --resume scan.journal
+  find . -name '*.mp3' -print0 | earwitness scan -
+  earwitness scan upload.wav --fail-on fake,uncertain,no-speech
+  ffmpeg -i rtsp://... -t 60 -f wav - | earwitness scan /dev/stdin
+"""
+
+
+def version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from earwitness import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Is the voice on this recording human?"""
+
+
+def parse_engine(text: str) -> Any:
+    """The engine of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if text not in ("auto", "onnx", "torch"):
+        raise ValueError(f"--engine: no engine is called {text!r}; one of auto, onnx, torch")
+    return text
+
+
+@app.command(epilog=EXIT_HELP)
+def scan(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="Files, folders (searched recursively), or '-' to read a list of paths from "
+            "stdin, one a line or separated by NUL. /dev/stdin is one recording from a pipe.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, one record a file.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write a CSV.")] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Show where in the file it sounds fake.")
+    ] = False,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=0, max=256, help="Files at a time; 0 is one for each processor.")
+    ] = 0,
+    prior: Annotated[
+        float, typer.Option(metavar="P", help="Share of recordings you expect to be fake, between 0 and 1.")
+    ] = 0.5,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A bundle's folder, or a name of `earwitness models list`."),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINE",
+            help="onnx, torch, or auto: torch where there is a GPU, else onnx where there is a graph.",
+        ),
+    ] = "auto",
+    no_gate: Annotated[
+        bool, typer.Option("--no-gate", help="Also score what holds no speech or is damaged.")
+    ] = False,
+    fail_on: Annotated[
+        str,
+        typer.Option(metavar="VERDICTS", help="Exit with 3 if any file gets one of these, e.g. fake,error."),
+    ] = "",
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JOURNAL",
+            help="Note each answer in this file; started again with it, answered files are "
+            "repeated from it and the scan goes on.",
+        ),
+    ] = None,
+) -> None:
+    """Score recordings: fake, genuine, uncertain, or no-speech.
+
+    p(fake) is the probability that the voice is synthetic, given the recording and --prior.
+    Between the thresholds on the model's card the verdict is 'uncertain'.
+    """
+    from earwitness.errors import EarwitnessError
+    from earwitness.operations.run import run_scan
+    from earwitness.operations.scan import ScanOptions
+
+    try:
+        options = ScanOptions(prior, not no_gate, timeline, threads, parse_engine(engine))
+        code = run_scan(paths, options, model, as_json, csv, fail_on, resume)
+    except (EarwitnessError, ValueError) as error:
+        complain(error)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        hint = f"; go on with --resume {resume}" if resume else ""
+        typer.echo(f"earwitness: interrupted{hint}", err=True)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except OSError as error:  # a full disk, a closed terminal: errors of recordings are records
+        typer.echo(f"earwitness: the output cannot be written: {error.strerror or error}", err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(code)
