@@ -386,6 +386,24 @@ def load(source: Source, name: str = "") -> np.ndarray:
     return np.concatenate(blocks)
 
 
+def load_part(path: Path, start: int, samples: int) -> np.ndarray:
+    """Up to `samples` samples of a file from sample `start` on, both counted at 16 kHz.
+
+    What lies before is decoded and let go, what lies behind is not decoded: memory stays small.
+
+    Raises:
+        InputError: as `load`.
+    """
+    kept, place = [], 0
+    with open_file(path) as file, open_recording(file, path.name) as recording:
+        for block in recording.blocks():
+            kept.append(block[max(0, start - place) : max(0, start + samples - place)])
+            place += len(block)
+            if place >= start + samples:
+                break
+    return np.concatenate(kept) if kept else np.zeros(0, np.float32)
+
+
 def to_wav(audio: np.ndarray, sample_rate: int) -> bytes:
     """Audio (samples,) or (channels, samples) of floats as the bytes of a 32-bit float WAV file.
 

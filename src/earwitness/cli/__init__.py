@@ -9,6 +9,7 @@ import typer
 
 from earwitness.cli.common import complain
 from earwitness.cli.models import models_app
+from earwitness.cli.train import train_app
 
 app = typer.Typer(
     name="earwitness",
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
 
 EXIT_HELP = """\b
 Exit codes:

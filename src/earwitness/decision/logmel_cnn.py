@@ -12,11 +12,14 @@ arXiv:1803.10963, section 3.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from earwitness.decision.heads.output import HeadOutput
 
 SAMPLE_RATE = 16_000
 WINDOW = 512  # samples, 32 ms
@@ -151,3 +154,21 @@ class LogMelCnn(nn.Module):
         variance = ((hidden - mean[:, :, None]) ** 2 * weights).sum(2)
         embedding = torch.tanh(self.embed(torch.cat([mean, torch.sqrt(variance + 1e-5)], dim=1)))
         return self.head(self.dropout(embedding))[:, 0], frame_scores, embedding
+
+
+class LogMelHead(nn.Module):
+    """The same network as a head of `network.py`: (batch, samples) and lengths -> logits.
+
+    Its score is the difference of the logits, [-score / 2, score / 2].
+    """
+
+    READS = "waveform"
+    MASKED = True
+
+    def __init__(self, widths: Sequence[int] = (24, 48, 96, 128), dropout: float = 0.3) -> None:
+        super().__init__()
+        self.network = LogMelCnn(tuple(widths), dropout)  # type: ignore[arg-type]
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> HeadOutput:
+        score, _, embedding = self.network(waveform, lengths)
+        return HeadOutput(torch.stack([-score, score], dim=1) / 2, embedding, None)

@@ -28,6 +28,7 @@ from earwitness.decision.heads.resnet34 import ResNet34
 from earwitness.decision.heads.sls import SensitiveLayers
 from earwitness.decision.heads.tcm import ConformerTcm
 from earwitness.decision.heads.vib import Bottleneck
+from earwitness.decision.logmel_cnn import LogMelHead
 from earwitness.errors import ModelError
 from earwitness.features.convert import MAX_LAYERS
 from earwitness.features.encoders import FrontEnd
@@ -50,6 +51,7 @@ HEADS: dict[str, Any] = {
     "aasist": Aasist,
     "rawnet2": RawNet2,
     "resnet34": ResNet34,
+    "logmel-cnn": LogMelHead,
 }
 
 FRAME_LEVEL = {"linear", "oc-softmax", "mlp", "lstm", "nes2net", "vib"}  # whose last layer sees single frames

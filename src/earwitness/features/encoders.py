@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from earwitness.features.filterbanks import KaldiFilterBank, WhisperLogMel
 from earwitness.features.frontends import CONV_KERNELS, CONV_STRIDES, HOP, Architecture, make_body
@@ -65,26 +66,34 @@ class FrontEnd(nn.Module):
         with torch.device("meta" if empty else torch.get_default_device()):
             self.body = make_body(architecture)
         self.mel = make_mel(architecture)
+        # For training: activations of blocks are computed again rather than kept; blocks are left out.
+        self.recompute, self.layer_drop, self.conv_gradient = False, 0.0, 1.0
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, samples), (batch,) -> states (batch, len(states), frames, width), mask (batch, frames)."""
         hidden, mask = self.embed(waveform, lengths)
         wanted = {0: hidden} if 0 in self.states else {}
-        attend = mask[:, None, None]  # (batch, 1, 1, frames): keys inside the clip
         layers = layers_of(self.body)
         bias = relative_bias(layers[0].attention, hidden) if self.architecture.family == "wavlm" else None
         for i in range(1, max(self.states) + 1):
-            layer = layers[i - 1]
-            if bias is not None:
-                hidden = wavlm_layer(layer, hidden, attend, bias, self.architecture.pre_norm)
-            elif self.architecture.family == "w2v-bert":
-                additive = (~attend).to(hidden.dtype) * torch.finfo(hidden.dtype).min
-                hidden = layer(hidden, attention_mask=additive, conv_attention_mask=mask)
-            else:
-                hidden = layer(hidden, attention_mask=attend)
+            skipped = self.training and self.layer_drop and float(torch.rand(())) < self.layer_drop
+            if not skipped and self.recompute and self.training:
+                hidden = checkpoint(self.run_layer, layers[i - 1], hidden, mask, bias, use_reentrant=False)
+            elif not skipped:
+                hidden = self.run_layer(layers[i - 1], hidden, mask, bias)
             if i in self.states:
                 wanted[i] = self.last_norm(hidden) if i == self.architecture.layers else hidden
         return torch.stack([wanted[state] for state in self.states], dim=1), mask
+
+    def run_layer(self, layer: Any, hidden: Tensor, mask: Tensor, bias: Tensor | None) -> Tensor:
+        """One block, (batch, frames, width) -> the same."""
+        attend = mask[:, None, None]  # (batch, 1, 1, frames): keys inside the clip
+        if bias is not None:
+            return wavlm_layer(layer, hidden, attend, bias, self.architecture.pre_norm)
+        if self.architecture.family == "w2v-bert":
+            additive = (~attend).to(hidden.dtype) * torch.finfo(hidden.dtype).min
+            return layer(hidden, attention_mask=additive, conv_attention_mask=mask)
+        return layer(hidden, attention_mask=attend)
 
     def embed(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """What enters the first layer, (batch, frames, width), and the mask (batch, frames)."""
@@ -106,6 +115,8 @@ class FrontEnd(nn.Module):
             mask = inside_mask(frames, hidden.shape[1])
             return hidden * mask[:, :, None], mask
         hidden = convolve(self.body.feature_extractor, waveform, lengths)
+        if self.training and self.conv_gradient != 1.0:  # the value stays, its gradient shrinks
+            hidden = hidden * self.conv_gradient + hidden.detach() * (1 - self.conv_gradient)
         hidden = self.body.feature_projection(hidden.transpose(1, 2))
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
         mask = inside_mask(frames, hidden.shape[1])

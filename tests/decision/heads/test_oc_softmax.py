@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from earwitness.decision.heads.oc_softmax import OcSoftmax, oc_softmax_loss  # noqa: E402
+from earwitness.decision.heads.oc_softmax import OcSoftmax, oc_softmax_losses  # noqa: E402
 
 EVERY = torch.ones(2, 9, dtype=torch.bool)
 
@@ -52,18 +52,18 @@ def test_the_loss_is_that_of_equation_5():
     bona_fide = np.array([True, True, False, False])
     signed = np.where(bona_fide, 0.9 - cosine, -(0.2 - cosine))
     expected = np.mean(np.log(1 + np.exp(20 * signed)))
-    loss = oc_softmax_loss(torch.from_numpy(cosine), torch.from_numpy(bona_fide))
+    loss = oc_softmax_losses(torch.from_numpy(cosine), torch.from_numpy(bona_fide)).mean()
     assert loss.item() == pytest.approx(expected)
-    by_number = oc_softmax_loss(torch.from_numpy(cosine), torch.tensor([1, 1, 0, 0]))
+    by_number = oc_softmax_losses(torch.from_numpy(cosine), torch.tensor([1, 1, 0, 0])).mean()
     assert by_number == loss
 
 
 def test_at_the_margins_the_loss_is_a_coin_toss():
-    loss = oc_softmax_loss(torch.tensor([0.8, -0.1]), torch.tensor([True, False]), 5, 0.8, -0.1)
+    loss = oc_softmax_losses(torch.tensor([0.8, -0.1]), torch.tensor([True, False]), 5, 0.8, -0.1).mean()
     assert loss.item() == pytest.approx(math.log(2))
 
 
 def test_the_loss_parts_the_classes():
     cosine = torch.tensor([0.5, 0.5], requires_grad=True)
-    oc_softmax_loss(cosine, torch.tensor([True, False])).backward()
+    oc_softmax_losses(cosine, torch.tensor([True, False])).mean().backward()
     assert cosine.grad[0] < 0 < cosine.grad[1]

@@ -3,7 +3,7 @@
 Source: Zhang, Jiang and Duan, "One-class Learning Towards Synthetic Voice Spoofing Detection",
 IEEE Signal Processing Letters 2021, arXiv:2010.13995, equation 5; here on the mean frame of a
 self-supervised front end, as in AntiDeepfake (nii-yamagishilab/AntiDeepfake). `width` parameters,
-as theirs: one vector, of which only the direction counts. Train on `oc_softmax_loss` with
+as theirs: one vector, of which only the direction counts. Train on `oc_softmax_losses` with
 `logits[:, 1]`, the cosine; the logits are [-cosine, cosine].
 """
 
@@ -14,14 +14,14 @@ from torch.nn import functional as F
 from earwitness.decision.heads.output import HeadOutput, masked_mean
 
 
-def oc_softmax_loss(
+def oc_softmax_losses(
     cosine: Tensor,
     bona_fide: Tensor,
     scale: float = 20.0,
     margin_real: float = 0.9,
     margin_fake: float = 0.2,
 ) -> Tensor:
-    """The mean over clips of softplus(scale * excess): equation 5.
+    """softplus(scale * excess) of each clip, (batch,), the mean of which is equation 5.
 
     Args:
         cosine: (batch,), of each embedding with the direction of bona fide speech.
@@ -31,7 +31,7 @@ def oc_softmax_loss(
         margin_fake: what the cosine of spoofed clips is to stay below.
     """
     excess = torch.where(bona_fide.bool(), margin_real - cosine, cosine - margin_fake)
-    return F.softplus(scale * excess).mean()
+    return F.softplus(scale * excess)
 
 
 class OcSoftmax(nn.Module):

@@ -24,6 +24,7 @@ class HeadOutput(NamedTuple):
     logits: Tensor  # (batch, 2): spoof, bona fide
     embedding: Tensor  # (batch, size): the input of the last layer
     frame_scores: Tensor | None  # (batch, frames), where the head can say which frames; else None
+    penalty: Tensor | None = None  # (batch,), of a head in training that wants more than right answers
 
 
 def masked_mean(frames: Tensor, mask: Tensor) -> Tensor:

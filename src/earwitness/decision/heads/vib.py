@@ -10,12 +10,8 @@ frame, three frame layers, the mean over frames, a linear layer. On 1,024-wide f
 Departures from that code: at evaluation the bottleneck passes its mean, where theirs draws a sample,
 so that a clip has one score; its decoder (24,832 parameters), which no score depends on and only a
 reconstruction loss trains, is left out, because the objective of such a bottleneck (Alemi et al.,
-arXiv:1612.00410, equation 17) is cross-entropy plus beta times the divergence. To train so:
-
-    mean, log_variance = head.bottleneck(frames, mask)
-    output = head.classify(draw(mean, log_variance), mask)
-    loss = cross_entropy(output.logits, labels)
-    loss = loss + beta * kl_to_standard_normal(mean, log_variance, mask).mean()
+arXiv:1612.00410, equation 17) is cross-entropy plus beta times the divergence. While it trains, the
+head gives the second term as its penalty; its weight, beta, is not known from either source.
 """
 
 import torch
@@ -60,13 +56,17 @@ class Bottleneck(nn.Module):
         hidden: of the layers before the bottleneck.
         size: of the bottleneck and of the layers behind it.
         dropout: behind every layer but the first and the last.
+        beta: weight of the divergence in training; ours.
     """
 
     READS = "frames"
     MASKED = True
 
-    def __init__(self, width: int, *, hidden: int = 128, size: int = 64, dropout: float = 0.5) -> None:
+    def __init__(
+        self, width: int, *, hidden: int = 128, size: int = 64, dropout: float = 0.5, beta: float = 1e-3
+    ) -> None:
         super().__init__()
+        self.beta = beta
         self.encode = nn.Sequential(
             nn.Linear(width, hidden),
             nn.GELU(),
@@ -93,4 +93,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor) -> HeadOutput:
         mean, log_variance = self.bottleneck(frames, mask)
-        return self.classify(draw(mean, log_variance) if self.training else mean, mask)
+        if not self.training:
+            return self.classify(mean, mask)
+        found = self.classify(draw(mean, log_variance), mask)
+        return found._replace(penalty=self.beta * kl_to_standard_normal(mean, log_variance, mask))

@@ -1,0 +1,132 @@
+"""`earwitness train` as people see it: progress with time left, a table at the end."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from earwitness.errors import needs_extra
+from earwitness.operations.show import clock, visible
+from earwitness.training.options import FineTuning, LoopOptions, PostTraining
+
+StartFields = tuple[str | None, str | None, dict[str, Any], str]  # model, head, its options, states
+
+
+def run_post(
+    protocols: Sequence[Path],
+    valid: Sequence[Path],
+    root: Path | None,
+    out: Path,
+    start: StartFields,
+    options: PostTraining,
+) -> None:
+    """Post-train and print what came of it.
+
+    Raises:
+        InputError: as `post_train`.
+        ModelError: as `post_train`.
+        MissingExtra: torch or another package is not installed.
+    """
+    with needs_extra("train"):
+        from earwitness.training.post_train import post_train
+        from earwitness.training.recipe import Data
+        from earwitness.training.start import Start
+
+        data = Data(protocols, valid, root)
+        show(out, options, lambda report: post_train(data, Start(*start), out, options, report))
+
+
+def run_finetune(
+    protocols: Sequence[Path],
+    valid: Sequence[Path],
+    root: Path | None,
+    out: Path,
+    start: StartFields,
+    options: FineTuning,
+) -> None:
+    """Fine-tune and print what came of it.
+
+    Raises:
+        InputError: as `finetune`.
+        ModelError: as `finetune`.
+        MissingExtra: torch or another package is not installed.
+    """
+    with needs_extra("train"):
+        from earwitness.training.finetune import finetune
+        from earwitness.training.recipe import Data
+        from earwitness.training.start import Start
+
+        data = Data(protocols, valid, root)
+        show(out, options, lambda report: finetune(data, Start(*start), out, options, report))
+
+
+def show(run: Path, options: LoopOptions, train: Callable[[Any], dict[str, Any]]) -> None:
+    """Run `train` with a reporter, log to MLflow where asked for, print the result."""
+    from earwitness.training.tracking import Tracker
+
+    tracker = Tracker(options.track, run, asdict(options)) if options.track and is_first() else None
+    reporter = Reporter(options.steps)
+
+    def report(progress: Any, entry: dict[str, Any]) -> None:
+        reporter(progress, entry)
+        if tracker:
+            tracker(entry)
+
+    result = train(report)
+    if result:
+        if tracker:
+            tracker.finish(result)
+        print_result(run, result)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that `torchrun` or `accelerate` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Reporter:
+    """A line for each entry of the log: loss, EER, audio hours an hour, time left."""
+
+    def __init__(self, steps: int) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.steps = steps
+        self.eer = ""
+        self.first: tuple[int, float] | None = None  # step and seconds when this process began to log
+
+    def __call__(self, progress: Any, entry: dict[str, Any]) -> None:
+        """Print one entry."""
+        width = len(str(self.steps))
+        head = f"step {entry['step']:>{width}}/{self.steps}"
+        if "eer" in entry:
+            self.eer = f"   EER {100 * entry['eer']['mean']:.2f} %"
+            sets = ", ".join(
+                f"{visible(name)} {100 * value:.2f}" for name, value in entry["eer"].items() if name != "mean"
+            )
+            self.console.print(f"{head}   validated: EER {100 * entry['eer']['mean']:.2f} % ({sets})")
+            return
+        rate = entry["audio_s"] / max(entry["seconds"], 1e-9)
+        left = (self.steps - entry["step"]) * entry["seconds"] / entry["step"]
+        self.console.print(
+            f"{head}   loss {entry['loss']:.4f}{self.eer}   {rate:.0f} audio h/h   {clock(left)} left"
+        )
+
+
+def print_result(run: Path, result: dict[str, Any]) -> None:
+    """The table at the end."""
+    console = Console(highlight=False, soft_wrap=True)
+    if result["eer"]:
+        table = Table("validation", "EER %", "95 % interval", box=None, pad_edge=False)
+        for name, row in result["eer"].items():
+            span = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}" if "low" in row else ""
+            table.add_row(visible(name), f"{100 * row['value']:.2f}", span)
+        console.print(table)
+    console.print(
+        f"\n{result['steps']} steps, {result['audio_hours']} h of audio in {clock(result['seconds'])}"
+        + (f", {result['unreadable']} recordings unreadable (unreadable.csv)" if result["unreadable"] else "")
+    )
+    bundle = visible(str(run / "bundle"))
+    console.print(f"detector: {bundle}   (earwitness scan --model {bundle} ...)", markup=False)

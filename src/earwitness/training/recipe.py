@@ -1,0 +1,222 @@
+"""What every recipe does around its loop: check the data first, keep a record, write what came of it."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from earwitness.audio.augment.chain import parse_chain
+from earwitness.audio.io import open_file, open_recording
+from earwitness.audio.protocol import Utterance, read_protocols
+from earwitness.decision.network import Network
+from earwitness.errors import InputError
+from earwitness.metrics.detection import eer
+from earwitness.metrics.intervals import grouped_bootstrap
+from earwitness.training import runs
+from earwitness.training.loop import Fitted, Report, fit, make_accelerator
+from earwitness.training.options import LoopOptions, check_options
+from earwitness.training.sampling import Packing, inner_group
+from earwitness.training.start import (
+    Start,
+    build,
+    fixed_samples,
+    needs_equal_lengths,
+    plan_network,
+    write_bundle,
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which protocols, and where their recordings are."""
+
+    train: Sequence[Path]
+    valid: Sequence[Path] = ()
+    root: Path | None = None
+
+
+def read_data(data: Data) -> tuple[list[Utterance], list[Utterance]]:
+    """Recordings to train on, and to validate on.
+
+    Of the training protocols, rows of the split `valid` are validated on and rows of `test` are left
+    alone; of the validation protocols all rows count, whatever their split.
+
+    Raises:
+        InputError: a protocol is wrong, names a recording on both sides, or lacks a class.
+    """
+    rows = read_protocols(data.train, data.root)
+    train = [item for item in rows if item.split in ("train", "-")]
+    valid = [item for item in rows if item.split == "valid"]
+    valid += read_protocols(data.valid, data.root) if data.valid else []
+    names = ", ".join(map(str, data.train))
+    for label, name in ((True, "real"), (False, "fake")):
+        if not any(item.bona_fide == label for item in train):
+            raise InputError("bad-protocol", f"{names}: no row for training is {name}")
+    both = {item.path for item in train} & {item.path for item in valid}
+    if both:
+        raise InputError(
+            "bad-protocol", f"{names}: {min(both)} stands in training and in validation; see `corpus check`"
+        )
+    return train, valid
+
+
+def check_audio(items: Sequence[Utterance], data: Data) -> None:
+    """Open every recording's header before anything is trained.
+
+    Raises:
+        InputError: `unreadable`, naming protocol and row of the first that cannot be opened.
+    """
+
+    def look(item: Utterance) -> str | None:
+        try:
+            with open_file(item.path) as file, open_recording(file, item.path.name):
+                return None
+        except InputError as error:
+            return error.message
+
+    with ThreadPoolExecutor(8) as pool:
+        looked = zip(items, pool.map(look, items), strict=True)
+        console = Console(stderr=True)
+        for item, problem in track(
+            looked, "checking recordings", len(items), console=console, disable=not console.is_terminal
+        ):
+            if problem:
+                where = row_of(item, [*data.train, *data.valid])
+                raise InputError("unreadable", f"{where}: {item.path}: {problem}")
+
+
+def row_of(item: Utterance, protocols: Sequence[Path]) -> str:
+    """Protocol and row of a recording, for people."""
+    import csv
+
+    for path in protocols:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, row in enumerate(csv.DictReader(file), start=2):
+                if (row.get("ID") or "").strip() == item.id:
+                    return f"{path}, row {number}"
+    return ", ".join(map(str, protocols))
+
+
+def run_recipe(
+    name: str,
+    data: Data,
+    start: Start,
+    run: Path,
+    options: LoopOptions,
+    report: Report,
+    adapt: Callable[[Network], None] = lambda network: None,
+) -> dict[str, Any]:
+    """Train from `start` on `data` into the folder `run`, or go on where it stopped; returns its result.
+
+    `adapt` says what of the network is trained: it freezes, or adds adapters, in place.
+
+    Raises:
+        InputError: the data, an option or the folder is wrong, or training diverged.
+        ModelError: the model to begin from cannot be used.
+    """
+    # What is wrong is said before anything heavy begins.
+    check_options(options)
+    chain = parse_chain(options.augment)
+    blueprint, weights, card = plan_network(start)
+    train, valid = read_data(data)
+    own_head = weights is not None and bool(card["architecture"]["head"] == blueprint.head) and not start.head
+    about_data = {"train": runs.describe(train), "valid": runs.describe(valid) if valid else None}
+    config = {
+        "recipe": name,
+        **asdict(options),
+        "start": {**asdict(start), "sha256": card["files"]["model.safetensors"] if card else None},
+        "architecture": blueprint.as_card(),
+        "data": about_data,
+    }
+    runs.check_same(run, config)
+    accelerator = make_accelerator(options)
+    least = 2 * accelerator.num_processes * (fixed_samples(blueprint) or 16_000 * options.crop_s[1]) / 16_000
+    if options.batch_s < least:
+        raise InputError(
+            "usage", f"--batch-s {options.batch_s:g}: must hold two crops a process, {least:g} s"
+        )
+    if accelerator.is_main_process:
+        if not (run / "checkpoint.pt").exists():
+            check_audio([*train, *valid], data)
+        runs.begin(run, config)
+    accelerator.wait_for_everyone()
+    if (run / "result.json").exists():
+        return runs.read_json(run / "result.json")
+
+    def make() -> Network:
+        network = build(blueprint, weights, own_head, options.drop, options.seed)
+        adapt(network)
+        return network
+
+    network = make()
+    packing = Packing(
+        options.batch_s,
+        options.crop_s,
+        options.balance,
+        options.seed,
+        fixed_samples(blueprint),
+        needs_equal_lengths(network),
+    )
+    fitted = fit(network, train, valid, packing, chain, options, run, report, accelerator)
+    if not fitted.main:
+        return {}
+    result = describe_result(fitted, valid, about_data)
+    write_scores(run, valid, fitted.scores)
+    if not (run / "bundle").exists():
+        licence = f"that of the data and of {start.model}: {card['licence']}" if card else "that of the data"
+        training = {"recipe": name, "options": asdict(options), **result}
+        about = {"name": run.resolve().name, "licence": licence, "training": training}
+        about["source"] = {"from": card["name"], "sha256": card["files"]["model.safetensors"]} if card else {}
+        write_bundle(run / "bundle", make(), blueprint, fitted.weights, about)
+    runs.write_json(run / "result.json", result)
+    return result
+
+
+def describe_result(fitted: Fitted, valid: Sequence[Utterance], about_data: dict[str, Any]) -> dict[str, Any]:
+    """Figures of a finished run as JSON."""
+    progress = fitted.progress
+    shares = {name: count / max(1, progress.clips) for name, count in sorted(progress.applied.items())}
+    result: dict[str, Any] = {
+        "steps": progress.step,
+        "audio_hours": round(progress.audio_s / 3600, 3),
+        "seconds": round(progress.seconds, 1),
+        "finished": time.strftime("%Y-%m-%d"),
+        "augmented": {name: round(share, 4) for name, share in shares.items()},
+        "unreadable": len(progress.unreadable),
+        "best": progress.best,
+        "data": about_data,
+        "eer": {},
+    }
+    if fitted.scores is not None:
+        known = np.isfinite(fitted.scores)
+        bona_fide = np.array([item.bona_fide for item in valid])
+        groups = np.array([inner_group(item) for item in valid])
+        datasets = np.array([item.dataset for item in valid])
+        for name in fitted.figures:
+            here = known & (datasets == name) if name in datasets else known
+            if name != "mean":
+                value, low, high = grouped_bootstrap(
+                    eer, fitted.scores[here], bona_fide[here], groups[here], draws=500
+                )
+                result["eer"][name] = {"value": value, "low": low, "high": high}
+        result["eer"]["mean"] = {"value": fitted.figures["mean"]}
+        result["unscored"] = int((~known).sum())
+    return json.loads(json.dumps(result))
+
+
+def write_scores(run: Path, valid: Sequence[Utterance], scores: np.ndarray | None) -> None:
+    """The validation's scores in the ASVspoof 5 format, and recordings that could not be read."""
+    if scores is None:
+        return
+    with (run / "valid-scores.tsv").open("w", encoding="utf-8") as file:
+        file.write("filename\tcm-score\n")
+        for item, score in zip(valid, scores, strict=True):
+            if np.isfinite(score):
+                file.write(f"{item.id}\t{score:.9g}\n")
