@@ -45,6 +45,7 @@ SOURCES = {
     "aasist-l": ("AASIST-L, raw waveform", "85,306", "Jung et al., arXiv:2110.01200"),
     "rawnet2": ("RawNet2, raw waveform", "25.43 M", "Tak et al., arXiv:2011.01108"),
     "resnet34": ("ResNet34, log filter banks, cosine", "22,558,450 (code)", "NII baseline of FakeMark"),
+    "logmel-cnn": ("log-mel convolutions", "", "the embedded model's network"),
 }  # fmt: skip
 
 

@@ -31,8 +31,11 @@ def figures(results: Path) -> str:
         ("the same probe on a random split (a shortcut)", quality["probe_random_split"]),
     ]
     peak = max(entry["peak_rss_mib"] for entry in speed.values() if "peak_rss_mib" in str(entry))
+    every = quality["all_pages"]
+    clips = every["bona_fide"] + every["spoof"]
     lines = [
-        "EER in percent on sample pages of 37 projects (1,784 clips, 156 systems), each page scored by a",
+        f"EER in percent on sample pages of {every['pages']} projects ({clips:,} clips, 156 systems), "
+        "each page scored by a",
         "run that never saw it, with 95 % intervals from a bootstrap over pages (`benchmarks/quality.py`):",
         "",
         "| what | EER % | bona fide / spoof |",

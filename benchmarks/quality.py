@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from earwitness.audio.corpora.development import read_packages, read_rows
+from earwitness.audio.corpora.layout import rows_of
+from earwitness.audio.corpora.packages import read as read_packages
 from earwitness.audio.io import load
 from earwitness.audio.protocol import Utterance
 from earwitness.audio.quality import QualityMeter, refuse
 from earwitness.metrics.detection import eer
 from earwitness.metrics.intervals import grouped_bootstrap
+from earwitness.operations.shortcuts import out_of_fold
 from earwitness.training.export import OutOfFold, measure, read_out_of_fold
 
 NUMBERS = (
@@ -51,7 +53,7 @@ def unseen(rows: list[Utterance], packages: list[Utterance]) -> np.ndarray:
         fold: [row for row in rows if row.fold != fold] + packages for fold in {row.fold for row in rows}
     }
     architectures = {fold: {row.architecture for row in seen} for fold, seen in others.items()}
-    speakers = {fold: {row.speaker for row in seen if row.speaker} for fold, seen in others.items()}
+    speakers = {fold: {row.speaker for row in seen} - {"-"} for fold, seen in others.items()}
     return np.array(
         [
             (row.bona_fide or row.architecture not in architectures[row.fold])
@@ -73,8 +75,6 @@ def past_the_gate(rows: list[Utterance]) -> np.ndarray:
 
 def probe(manifest: dict[str, dict[str, str]], rows: list[Utterance], folds: np.ndarray) -> np.ndarray:
     """Out-of-fold scores of boosted trees on nuisance measures alone, (rows,)."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     formats = sorted({manifest[row.id]["original_format"] for row in rows})
     features = np.array(
         [
@@ -83,13 +83,7 @@ def probe(manifest: dict[str, dict[str, str]], rows: list[Utterance], folds: np.
             for row in rows
         ]
     )
-    labels = np.array([row.bona_fide for row in rows])
-    scores = np.zeros(len(rows))
-    for fold in np.unique(folds):
-        model = HistGradientBoostingClassifier(random_state=0, max_iter=150, learning_rate=0.05)
-        model.fit(features[folds != fold], labels[folds != fold])
-        scores[folds == fold] = model.decision_function(features[folds == fold])
-    return scores
+    return out_of_fold(features, np.array([row.bona_fide for row in rows]), folds)
 
 
 def main() -> None:
@@ -102,7 +96,7 @@ def main() -> None:
 
     found = read_out_of_fold(arguments.corpus, arguments.runs)
     rows, scores, every = found.rows, found.scores, np.ones(len(found.rows), bool)
-    manifest = {row["id"]: row for row in read_rows(arguments.corpus / "demos")}
+    manifest = {row["id"]: row for row in rows_of(arguments.corpus / "demos" / "manifest.csv", ["id"])}
     folds, families = (np.array([getattr(row, key) for row in rows]) for key in ("fold", "family"))
     results: dict[str, Any] = {
         "what": "EER of out-of-fold scores; four folds of whole pages; page-bootstrap 95 % intervals",
@@ -111,7 +105,7 @@ def main() -> None:
         "by_fold": {str(k): described(scores, folds == k, found) for k in range(4)},
         "by_family_against_all_bona_fide": {
             name: described(scores, found.bona_fide | (families == name), found)
-            for name in sorted(set(families) - {"none"})
+            for name in sorted(set(families) - {"-"})
         },
     }
     passed = past_the_gate(rows)

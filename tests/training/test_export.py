@@ -54,3 +54,25 @@ def test_thresholds_are_where_the_card_says_they_are():
     llr, verdicts = transfer(found)
     assert np.corrcoef(llr, scores)[0, 1] > 0.999
     assert (verdicts[bona_fide] == "fake").mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_tones_that_old_runs_scored_are_left_out(tmp_path):
+    from earwitness.audio.corpora.demos import TONES
+    from earwitness.training.export import read_out_of_fold
+
+    header = "id,path,label,system,arch,family,speaker,page,page_fold,duration_s,licence_class\n"
+    (tmp_path / "demos").mkdir()
+    rows = "".join(f"r{fold},r.flac,real,s,a,none,,page{fold},{fold},1.0,open\n" for fold in range(4))
+    (tmp_path / "demos" / "manifest.csv").write_text(header + rows)
+    for fold in range(4):
+        ids = np.array([f"r{fold}"] if fold != 2 else [min(TONES), "r2"])
+        counts = np.arange(1, len(ids) + 1)  # frames: one of 7, then two of the fold's number
+        frames = np.concatenate(
+            [np.full(n, 7.0 if i in TONES else fold) for i, n in zip(ids, counts, strict=True)]
+        )
+        scores = np.array([99.0 if i in TONES else fold for i in ids])
+        np.savez(tmp_path / f"fold-{fold}.npz", id=ids, score=scores, frames=frames, frame_counts=counts)
+    found = read_out_of_fold(tmp_path, tmp_path)
+    assert [row.id for row in found.rows] == ["r0", "r1", "r2", "r3"]
+    assert found.scores.tolist() == [0, 1, 2, 3]
+    assert [set(steps) for steps in found.steps] == [{0}, {1}, {2}, {3}]
