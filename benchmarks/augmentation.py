@@ -20,9 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from earwitness.audio.augment.channel import resample_band
-from earwitness.audio.augment.codecs import encode
 
+from earwitness.audio.augment.channel import lower_rate
+from earwitness.audio.augment.codecs import transmit
 from earwitness.audio.corpora import demos, packages
 from earwitness.audio.io import load
 from earwitness.audio.protocol import Utterance, write_protocol
@@ -36,6 +36,8 @@ AUGMENT = {
     "RawBoost + codecs": "rawboost:5:0.7,codecs:0.5",
 }
 CONDITIONS = ("clean", "MP3 32 kbit/s", "Opus 12 kbit/s", "8 kHz")
+START = "<!-- augmentation: written by benchmarks/augmentation.py -->"
+END = "<!-- end of augmentation -->"
 SEEDS, FOLDS = (1, 2, 3), (0, 1, 2, 3)
 WIDTHS = {"widths": [16, 32, 64, 96]}
 OPTIONS = (
@@ -74,13 +76,13 @@ def train(work: Path, augment: str, seed: int, fold: int) -> None:
     print(out.name, done.stdout.strip().splitlines()[0], flush=True)
 
 
-def disturbed(audio: np.ndarray, condition: str, rng: np.random.Generator) -> np.ndarray:
+def disturbed(audio: np.ndarray, condition: str) -> np.ndarray:
     """A clip as it arrives under a condition, (samples,)."""
     if condition == "MP3 32 kbit/s":
-        return encode(audio, "mp3", rng, rate=16_000, bit_rate=32_000)
+        return transmit(audio, "mp3", 16_000, 32_000)
     if condition == "Opus 12 kbit/s":
-        return encode(audio, "opus", rng, rate=16_000, bit_rate=12_000)
-    return resample_band(audio, 8_000) if condition == "8 kHz" else audio
+        return transmit(audio, "opus", 16_000, 12_000)
+    return lower_rate(audio, 8_000) if condition == "8 kHz" else audio
 
 
 def score_fold(work: Path, rows: list[Utterance], fold: int, names: list[str]) -> None:
@@ -93,8 +95,7 @@ def score_fold(work: Path, rows: list[Utterance], fold: int, names: list[str]) -
     held = [row for row in rows if row.fold == fold]
     found = {name: {} for name in todo}
     for condition in CONDITIONS if todo else ():
-        rng = np.random.default_rng(fold)
-        clips = [disturbed(load(row.path), condition, rng) for row in held]
+        clips = [disturbed(load(row.path), condition) for row in held]
         for name in todo:
             folder = work / name / "bundle"
             card = json.loads((folder / "model.json").read_text())
@@ -178,6 +179,9 @@ def main() -> None:
         score_fold(arguments.work, rows, fold, names)
     result = summarise(arguments.work, rows)
     (ROOT / "benchmarks" / "results" / "augmentation.json").write_text(json.dumps(result, indent=1) + "\n")
+    page = ROOT / "docs" / "training.md"
+    head, rest = page.read_text().split(START, 1)
+    page.write_text(f"{head}{START}\n{table(result)}\n{END}{rest.split(END, 1)[1]}")
     print(table(result))
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from earwitness.audio.augment.chain import Chain
+from earwitness.audio.augment.clips import changed
 from earwitness.audio.io import load_part
 from earwitness.audio.protocol import Utterance
 from earwitness.errors import InputError
@@ -33,7 +34,8 @@ class Clips:
     labels: Tensor  # (batch,), 1 for bona fide
     total: int  # recordings in the batch, over all processes
     next_place: tuple[int, int]
-    applied: Counter[str] = field(default_factory=Counter)  # augmentation -> clips
+    applied: Counter[str] = field(default_factory=Counter)  # augmentation -> clips that it ran on
+    changed: Counter[str] = field(default_factory=Counter)  # augmentation -> clips that it changed
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # ID, reason
 
 
@@ -80,27 +82,18 @@ class Batches(torch.utils.data.IterableDataset):
 
     def make(self, batch: Batch) -> Clips:
         """Decode and disturb one batch."""
-        applied: Counter[str] = Counter()
-        unreadable: list[tuple[str, str]] = []
-        pieces = [self.clip(draw, applied, unreadable) for draw in batch.draws]
+        clips = Clips(torch.empty(0), torch.empty(0), torch.empty(0), batch.total, batch.next_place)
+        pieces = [self.clip(draw, clips) for draw in batch.draws]
         longest = max(len(audio) for audio, _ in pieces)
-        waveform = torch.zeros(len(pieces), longest)
+        clips.waveform = torch.zeros(len(pieces), longest)
         for i, (audio, _) in enumerate(pieces):
-            waveform[i, : len(audio)] = torch.from_numpy(audio)
-        return Clips(
-            waveform,
-            torch.tensor([len(audio) for audio, _ in pieces]),
-            torch.tensor([int(bona_fide) for _, bona_fide in pieces]),
-            batch.total,
-            batch.next_place,
-            applied,
-            unreadable,
-        )
+            clips.waveform[i, : len(audio)] = torch.from_numpy(audio)
+        clips.lengths = torch.tensor([len(audio) for audio, _ in pieces])
+        clips.labels = torch.tensor([int(bona_fide) for _, bona_fide in pieces])
+        return clips
 
-    def clip(
-        self, draw: Draw, applied: Counter[str], unreadable: list[tuple[str, str]]
-    ) -> tuple[np.ndarray, bool]:
-        """One clip and whether it is bona fide.
+    def clip(self, draw: Draw, clips: Clips) -> tuple[np.ndarray, bool]:
+        """One clip and whether it is bona fide; what happened to it is noted in `clips`.
 
         Raises:
             InputError: twenty recordings in a row could not be decoded.
@@ -111,12 +104,14 @@ class Batches(torch.utils.data.IterableDataset):
             try:
                 audio = cut(item, draw.samples, self.packing.equal, rng)
             except InputError as error:
-                unreadable.append((item.id, error.message))
+                clips.unreadable.append((item.id, error.message))
                 alike = [other for other in self.items if other.bona_fide == item.bona_fide]
                 item = alike[int(rng.integers(len(alike)))]
                 continue
-            audio, names = self.chain.apply(audio, rng)
-            applied.update(names)
+            for name, before, after in self.chain.trace(audio, rng):
+                clips.applied[name] += 1
+                clips.changed[name] += changed(before, after)
+                audio = after
             audio = audio[: draw.samples]
             return lengthen(audio, draw.samples if self.packing.equal else 1), item.bona_fide
         raise InputError("unreadable", f"{TRIES} recordings in a row could not be decoded, last {item.path}")

@@ -1,12 +1,12 @@
 """`earwitness train` as people see it: progress with time left, a table at the end."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from earwitness.errors import needs_extra
@@ -66,53 +66,67 @@ def run_finetune(
 
 def show(run: Path, options: LoopOptions, train: Callable[[Any], dict[str, Any]]) -> None:
     """Run `train` with a reporter, log to MLflow where asked for, print the result."""
-    from earwitness.training.tracking import Tracker
-
-    tracker = Tracker(options.track, run, asdict(options)) if options.track and is_first() else None
-    reporter = Reporter(options.steps)
+    tracker: Any = None
+    if options.track:
+        with needs_extra("tracking"):
+            import mlflow  # noqa: F401  # found missing now, not after the first steps
 
     def report(progress: Any, entry: dict[str, Any]) -> None:
+        nonlocal tracker
         reporter(progress, entry)
-        if tracker:
+        if options.track:
+            from earwitness.training.tracking import Tracker
+
+            tracker = tracker or Tracker(options.track, run, asdict(options))  # the folder is there now
             tracker(entry)
 
-    result = train(report)
+    with Reporter(options.steps) as reporter:
+        result = train(report)
     if result:
         if tracker:
             tracker.finish(result)
         print_result(run, result)
 
 
-def is_first() -> bool:
-    """Whether this is the first of the processes that `torchrun` or `accelerate` started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 class Reporter:
-    """A line for each entry of the log: loss, EER, audio hours an hour, time left."""
+    """Loss, EER, audio hours an hour and time left: a bar on a terminal, else a line for each entry."""
 
     def __init__(self, steps: int) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.steps = steps
-        self.eer = ""
-        self.first: tuple[int, float] | None = None  # step and seconds when this process began to log
+        self.steps, self.eer, self.loss = steps, "", ""
+        self.bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self.task = self.bar.add_task("", total=steps)
+
+    def __enter__(self) -> "Reporter":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
 
     def __call__(self, progress: Any, entry: dict[str, Any]) -> None:
-        """Print one entry."""
-        width = len(str(self.steps))
-        head = f"step {entry['step']:>{width}}/{self.steps}"
+        """Show one entry of the log."""
+        head = f"step {entry['step']:>{len(str(self.steps))}}/{self.steps}"
         if "eer" in entry:
             self.eer = f"   EER {100 * entry['eer']['mean']:.2f} %"
-            sets = ", ".join(
-                f"{visible(name)} {100 * value:.2f}" for name, value in entry["eer"].items() if name != "mean"
-            )
-            self.console.print(f"{head}   validated: EER {100 * entry['eer']['mean']:.2f} % ({sets})")
+            sets = [f"{visible(k)} {100 * v:.2f}" for k, v in entry["eer"].items() if k != "mean"]
+            self.console.print(f"{head}   validated{self.eer}   ({', '.join(sets)})", markup=False)
             return
         rate = entry["audio_s"] / max(entry["seconds"], 1e-9)
         left = (self.steps - entry["step"]) * entry["seconds"] / entry["step"]
-        self.console.print(
-            f"{head}   loss {entry['loss']:.4f}{self.eer}   {rate:.0f} audio h/h   {clock(left)} left"
-        )
+        line = f"loss {entry['loss']:.4f}{self.eer}   {rate:.0f} audio h/h   {clock(left)} left"
+        if self.bar.disable:
+            self.console.print(f"{head}   {line}")
+        else:
+            self.bar.update(self.task, completed=entry["step"], description=line)
 
 
 def print_result(run: Path, result: dict[str, Any]) -> None:

@@ -28,9 +28,11 @@ import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from earwitness.audio.augment import SAMPLE_RATE, crop, disturb
-from earwitness.audio.corpora.development import read_demos, read_packages
-from earwitness.audio.io import load
+from earwitness.audio.augment.chain import disturb
+from earwitness.audio.augment.clips import crop
+from earwitness.audio.corpora.demos import read as read_demos
+from earwitness.audio.corpora.packages import read as read_packages
+from earwitness.audio.io import SAMPLE_RATE, load
 from earwitness.audio.protocol import Utterance
 from earwitness.audio.quality import QualityMeter
 from earwitness.decision.logmel_cnn import LogMelCnn

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from earwitness.audio.corpora.development import read_demos
+from earwitness.audio.corpora.demos import TONES
+from earwitness.audio.corpora.demos import read as read_demos
 from earwitness.audio.frames import Windowing
 from earwitness.audio.protocol import Utterance
 from earwitness.decision.calibration import Calibration, fit_affine, posterior_of_fake
@@ -48,7 +49,7 @@ class OutOfFold:
 
 
 def read_out_of_fold(corpus: Path, runs: Path) -> OutOfFold:
-    """Join `runs/fold-K.npz` with the rows of the demo pages."""
+    """Join `runs/fold-K.npz` with the rows of the demo pages; tones, which old runs scored, are left out."""
     rows = {row.id: row for row in read_demos(corpus / "demos")}
     ids, scores, steps = [], [], []
     for fold in range(4):
@@ -59,8 +60,10 @@ def read_out_of_fold(corpus: Path, runs: Path) -> OutOfFold:
         for frames in per_row:
             step = ((np.arange(len(frames)) + 0.5) * FRAME_HOP_S / TIMELINE_S).astype(int)
             steps.append(np.bincount(step, frames) / np.maximum(np.bincount(step), 1))
-    ordered = [rows[i] for i in ids]
-    return OutOfFold(ordered, np.concatenate(scores), np.array([row.bona_fide for row in ordered]), steps)
+    kept = [i for i, key in enumerate(ids) if key not in TONES]
+    ordered = [rows[ids[i]] for i in kept]
+    bona_fide = np.array([row.bona_fide for row in ordered])
+    return OutOfFold(ordered, np.concatenate(scores)[kept], bona_fide, [steps[i] for i in kept])
 
 
 def calibrate(found: OutOfFold) -> tuple[Calibration, Calibration, dict[str, float]]:
@@ -156,7 +159,7 @@ def export(corpus: Path, runs: Path, bundle: Path) -> dict[str, Any]:
         "training": {
             "recipe": "earwitness.training.embedded",
             "options": options,
-            "data": "1,784 clips of 37 sample pages (156 systems of 2017 to 2024) and 1,951 clips of "
+            "data": "1,774 clips of 36 sample pages (156 systems of 2017 to 2024) and 1,951 clips of "
             "recorded prompts and 26 offline engines; 4.1 h in all",
         },
         "metrics": {

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,7 +67,8 @@ class Progress:
     audio_s: float = 0.0
     seconds: float = 0.0
     best: list[dict[str, Any]] = field(default_factory=list)  # {"step", "eer", "file"}, best first
-    applied: Counter[str] = field(default_factory=Counter)  # augmentation -> clips
+    applied: Counter[str] = field(default_factory=Counter)  # augmentation -> clips that it ran on
+    changed: Counter[str] = field(default_factory=Counter)  # augmentation -> clips that it changed
     clips: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)  # ID -> reason
 
@@ -205,6 +207,7 @@ def count(progress: Progress, batches: Sequence[Clips]) -> None:
         progress.audio_s += float(clips.lengths.sum()) / SAMPLE_RATE * clips.total / len(clips.lengths)
         progress.clips += len(clips.lengths)
         progress.applied.update(clips.applied)
+        progress.changed.update(clips.changed)
         progress.unreadable.update(clips.unreadable)
     progress.place = batches[-1].next_place
 
@@ -213,8 +216,6 @@ def validate(
     machine: Machine, items: Sequence[Utterance], options: LoopOptions
 ) -> tuple[dict[str, float], np.ndarray]:
     """EERs by data set, and the scores (items,), on every process."""
-    from accelerate.utils import gather_object
-
     accelerator, trainee = machine.accelerator, machine.trainee
     # DDP's own forward would wait for all processes; sharded weights are gathered in every forward
     # pass, so there all processes score everything.
@@ -264,7 +265,11 @@ def save(machine: Machine, progress: Progress, run: Path) -> None:
         "average": final_weights(machine) if machine.average else {},
         "optimiser": checkpoints.optimiser_state(machine.trainee, machine.optimiser.optimizer),
         "scaler": machine.accelerator.scaler.state_dict() if machine.accelerator.scaler else {},
-        "progress": {**vars(progress), "applied": dict(progress.applied)},
+        "progress": {
+            **vars(progress),
+            "applied": dict(progress.applied),
+            "changed": dict(progress.changed),
+        },
     }
     if machine.accelerator.is_main_process:
         checkpoints.save(run / "checkpoint.pt", state)
@@ -293,8 +298,8 @@ def resume(machine: Machine, run: Path) -> Progress:
     if machine.accelerator.scaler:
         machine.accelerator.scaler.load_state_dict(state["scaler"])
     found = state["progress"]
-    found["place"] = tuple(found["place"])
-    return Progress(**{**found, "applied": Counter(found["applied"])})
+    counts = {name: Counter(found[name]) for name in ("applied", "changed")}
+    return Progress(**{**found, "place": tuple(found["place"]), **counts})
 
 
 @dataclass(frozen=True)
@@ -369,6 +374,8 @@ def finish(
     from safetensors.torch import load_file
 
     main = machine.accelerator.is_main_process
+    if machine.share.world > 1:
+        progress.unreadable = dict(gather_object(list(progress.unreadable.items())))
     if not valid:
         return Fitted(main, final_weights(machine), progress, {}, None)
     weights = mean_of([load_file(run / "best" / entry["file"]) for entry in progress.best])

@@ -1,5 +1,6 @@
 """What every recipe does around its loop: check the data first, keep a record, write what came of it."""
 
+import csv
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -94,8 +95,6 @@ def check_audio(items: Sequence[Utterance], data: Data) -> None:
 
 def row_of(item: Utterance, protocols: Sequence[Path]) -> str:
     """Protocol and row of a recording, for people."""
-    import csv
-
     for path in protocols:
         with path.open(newline="", encoding="utf-8-sig") as file:
             for number, row in enumerate(csv.DictReader(file), start=2):
@@ -168,7 +167,7 @@ def run_recipe(
     if not fitted.main:
         return {}
     result = describe_result(fitted, valid, about_data)
-    write_scores(run, valid, fitted.scores)
+    write_lists(run, fitted, valid)
     if not (run / "bundle").exists():
         licence = f"that of the data and of {start.model}: {card['licence']}" if card else "that of the data"
         training = {"recipe": name, "options": asdict(options), **result}
@@ -182,13 +181,16 @@ def run_recipe(
 def describe_result(fitted: Fitted, valid: Sequence[Utterance], about_data: dict[str, Any]) -> dict[str, Any]:
     """Figures of a finished run as JSON."""
     progress = fitted.progress
-    shares = {name: count / max(1, progress.clips) for name, count in sorted(progress.applied.items())}
+    shares = {
+        name: {"ran": round(count / progress.clips, 4), "changed": round(progress.changed[name] / count, 4)}
+        for name, count in sorted(progress.applied.items())
+    }
     result: dict[str, Any] = {
         "steps": progress.step,
         "audio_hours": round(progress.audio_s / 3600, 3),
         "seconds": round(progress.seconds, 1),
         "finished": time.strftime("%Y-%m-%d"),
-        "augmented": {name: round(share, 4) for name, share in shares.items()},
+        "augmented": shares,  # of all clips it ran on, and of those changed
         "unreadable": len(progress.unreadable),
         "best": progress.best,
         "data": about_data,
@@ -211,12 +213,16 @@ def describe_result(fitted: Fitted, valid: Sequence[Utterance], about_data: dict
     return json.loads(json.dumps(result))
 
 
-def write_scores(run: Path, valid: Sequence[Utterance], scores: np.ndarray | None) -> None:
-    """The validation's scores in the ASVspoof 5 format, and recordings that could not be read."""
-    if scores is None:
-        return
-    with (run / "valid-scores.tsv").open("w", encoding="utf-8") as file:
-        file.write("filename\tcm-score\n")
-        for item, score in zip(valid, scores, strict=True):
-            if np.isfinite(score):
-                file.write(f"{item.id}\t{score:.9g}\n")
+def write_lists(run: Path, fitted: Fitted, valid: Sequence[Utterance]) -> None:
+    """The validation's scores in the ASVspoof 5 format, and recordings that could not be decoded."""
+    if fitted.scores is not None:
+        with (run / "valid-scores.tsv").open("w", encoding="utf-8") as file:
+            file.write("filename\tcm-score\n")
+            for item, score in zip(valid, fitted.scores, strict=True):
+                if np.isfinite(score):
+                    file.write(f"{item.id}\t{score:.9g}\n")
+    if fitted.progress.unreadable:
+        with (run / "unreadable.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["ID", "reason"])
+            writer.writerows(fitted.progress.unreadable.items())
