@@ -21,7 +21,6 @@ COLUMNS = (
 ).split()
 MORE = "Dataset Architecture Family Source Text Codec Group Fold Licence".split()
 SPLITS = ("train", "valid", "test", "-")
-MAX_FIELD = 1 << 16  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ class Utterance:
 
 def as_row(item: Utterance, root: Path) -> dict[str, str]:
     """An utterance as a row; its path relative to `root`."""
-    return {
+    row = {
         "ID": item.id,
         "Label": "real" if item.bona_fide else "fake",
         "Duration": "-1" if item.duration_s is None else f"{item.duration_s:.2f}",
@@ -79,19 +78,23 @@ def as_row(item: Utterance, root: Path) -> dict[str, str]:
         "Fold": "-" if item.fold is None else str(item.fold),
         "Licence": item.licence,
     }
+    return {name: value or "-" for name, value in row.items()}
 
 
 def write_protocol(items: Iterable[Utterance], path: Path, root: Path) -> int:
     """Write a protocol whole or not at all; returns its rows."""
     part = path.with_name(f".{path.name}.part")
     count = 0
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, *MORE])
-        writer.writeheader()
-        for item in items:
-            writer.writerow(as_row(item, root))
-            count += 1
-    part.replace(path)
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*COLUMNS, *MORE])
+            writer.writeheader()
+            for item in items:
+                writer.writerow(as_row(item, root))
+                count += 1
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return count
 
 
@@ -101,7 +104,7 @@ def root_of(path: Path) -> Path:
     if about.is_file():
         try:
             found = json.loads(about.read_text(encoding="utf-8"))
-            return Path(found["root"])
+            return path.parent / found["root"]
         except (ValueError, KeyError, TypeError):
             raise InputError("bad-protocol", f"{about}: names no root; prepare the corpus again") from None
     return path.parent
@@ -118,7 +121,7 @@ def read_protocol(path: Path, root: Path | None = None) -> Iterator[Utterance]:
         raise InputError("not-found", f"{path}: no such protocol")
     root = Path(os.path.abspath(root or root_of(path)))
     seen: dict[str, int] = {}
-    limit = csv.field_size_limit(MAX_FIELD)
+    number = 1
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -139,9 +142,8 @@ def read_protocol(path: Path, root: Path | None = None) -> Iterator[Utterance]:
                 seen[item.id] = number
                 yield item
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError("bad-protocol", f"{path}: not a CSV in UTF-8: {error}") from None
-    finally:
-        csv.field_size_limit(limit)
+        why = error.reason if isinstance(error, UnicodeDecodeError) else error
+        raise InputError("bad-protocol", f"{path}, after row {number}: not a CSV in UTF-8: {why}") from None
 
 
 def parse_row(row: dict[str, str | None], root: Path) -> Utterance:
@@ -154,7 +156,7 @@ def parse_row(row: dict[str, str | None], root: Path) -> Utterance:
     def text(name: str) -> str:
         return (row.get(name) or "-").strip() or "-"
 
-    if None in row or any(row[name] is None for name in COLUMNS):
+    if None in row or None in row.values():
         raise ValueError("has more or fewer fields than the header")
     if text("ID") == "-":
         raise ValueError("has no ID")
@@ -165,11 +167,11 @@ def parse_row(row: dict[str, str | None], root: Path) -> Utterance:
     duration = number_of(text("Duration"), "Duration")
     if duration is None or not 0 < duration < 1e6:
         raise ValueError(f"Duration {text('Duration')!r} is not above zero seconds")
-    fold, rate = number_of(text("Fold"), "Fold"), number_of(text("SampleRate"), "SampleRate")
-    channels, bits = (number_of(text(name), name) for name in ("AudioChannel", "AudioBitSample"))
+    fold, rate = whole_of(text("Fold"), "Fold"), whole_of(text("SampleRate"), "SampleRate")
+    channels, bits = (whole_of(text(name), name) for name in ("AudioChannel", "AudioBitSample"))
     return Utterance(
         id=text("ID"),
-        path=resolve(text("Path"), root),
+        path=resolve(row["Path"] or "-", root),  # as it stands: a name may end in a space
         bona_fide=text("Label") == "real",
         dataset=text("Dataset") if text("Dataset") != "-" else text("ID").partition("-")[0],
         split=text("Proportion"),
@@ -182,13 +184,13 @@ def parse_row(row: dict[str, str | None], root: Path) -> Utterance:
         text=text("Text"),
         codec=text("Codec"),
         group=text("Group"),
-        fold=None if fold is None else int(fold),
+        fold=fold,
         licence=text("Licence"),
         duration_s=duration,
-        sample_rate=None if rate is None else int(rate),
-        channels=None if channels is None else int(channels),
+        sample_rate=rate,
+        channels=channels,
         encoding=None if text("AudioEncoding") == "-" else text("AudioEncoding"),
-        bits=None if bits is None else int(bits),
+        bits=bits,
     )
 
 
@@ -209,19 +211,31 @@ def number_of(text: str, name: str) -> float | None:
     return value
 
 
+def whole_of(text: str, name: str) -> int | None:
+    """A whole number from zero up, or None for '-'; 16000.0, as other tools write it, is one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = number_of(text, name)
+    if value is not None and (value < 0 or value != int(value)):
+        raise ValueError(f"{name} {text!r} is no whole number")
+    return None if value is None else int(value)
+
+
 def resolve(text: str, root: Path) -> Path:
     """The path of a row, inside `root`.
 
     Raises:
         ValueError: it is empty, or leads outside.
     """
-    if text == "-":
+    if text.strip() in ("", "-"):
         raise ValueError("has no Path")
     relative = text.removeprefix("$ROOT/").lstrip("/") if text.startswith("$ROOT/") else text
-    path = Path(os.path.normpath(root / relative))  # AntiDeepfake's scripts write `$ROOT//`
-    if not path.is_relative_to(root) or path == root or "\0" in text:
+    path = os.path.normpath(os.path.join(root, relative))  # AntiDeepfake's scripts write `$ROOT//`
+    if not path.startswith(os.path.join(root, "")) or path == str(root) or "\0" in text:
         raise ValueError(f"Path {text!r} leads outside of {root}; name the corpus' folder with --root")
-    return path
+    return Path(path)
 
 
 def read_protocols(paths: Sequence[Path], root: Path | None = None) -> list[Utterance]:

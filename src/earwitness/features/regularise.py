@@ -8,6 +8,8 @@ those of 1 and 2 billion parameters drop what enters the encoder.
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from earwitness.features.encoders import FrontEnd
 from earwitness.features.frontends import Architecture
 
@@ -39,13 +41,13 @@ def set_drops(front_end: FrontEnd, drops: Drops) -> None:
     front_end.layer_drop, front_end.conv_gradient = drops.layers, drops.conv_gradient
     for name, module in front_end.body.named_modules():
         part: Any = module
+        own = getattr(part, "dropout", None)
         if name.endswith("feature_projection.dropout"):
             part.p = drops.projected
-        elif name.endswith(("output_dropout", "encoder.dropout")) or (
-            name.endswith(".dropout") and ".layers." in name
-        ):
-            part.p = drops.hidden
-        elif name.endswith((".attention", ".self_attn")) and isinstance(
-            getattr(part, "dropout", None), float
-        ):
-            part.dropout = drops.attention
+        elif name.endswith("self_attn.dropout"):  # w2v-BERT
+            part.p = drops.attention
+        elif isinstance(part, nn.Dropout):
+            if name.endswith(("output_dropout", "encoder.dropout")) or ".dropout" in name:
+                part.p = drops.hidden
+        elif isinstance(own, float):  # of an attention, or of a block of Whisper
+            part.dropout = drops.attention if name.endswith(("attention", "self_attn")) else drops.hidden

@@ -47,6 +47,6 @@ def test_a_frame_score_hears_only_what_came_before(head):
 
 def test_the_mean_of_the_frame_scores_is_the_score(head):
     frames, mask = torch.randn(2, 9, 6), torch.arange(9) < torch.tensor([[9], [4]])
-    logits, _, scores = head(frames, mask)
+    logits, _, scores, _ = head(frames, mask)
     torch.testing.assert_close(scores.sum(1) / mask.sum(1), logits[:, 1] - logits[:, 0])
     assert not scores[1, 4:].any()

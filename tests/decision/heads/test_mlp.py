@@ -35,14 +35,14 @@ def test_it_is_the_perceptron_of_each_frame(head):
             hidden = np.where(hidden > 0, hidden, 0.01 * hidden)
         embeddings.append(hidden)
     embedding = np.mean(embeddings, axis=0)
-    logits, found, _ = head(frames, torch.ones(1, 7, dtype=torch.bool))
+    logits, found, _, _ = head(frames, torch.ones(1, 7, dtype=torch.bool))
     np.testing.assert_allclose(found[0].detach().numpy(), embedding, atol=1e-6)
     np.testing.assert_allclose(logits[0].detach().numpy(), weights[6] @ embedding + weights[7], atol=1e-6)
 
 
 def test_the_mean_of_the_frame_scores_is_the_score(head):
     frames, mask = torch.randn(2, 9, 6), torch.arange(9) < torch.tensor([[9], [4]])
-    logits, _, scores = head(frames, mask)
+    logits, _, scores, _ = head(frames, mask)
     torch.testing.assert_close(scores.sum(1) / mask.sum(1), logits[:, 1] - logits[:, 0])
     assert not scores[1, 4:].any()
 

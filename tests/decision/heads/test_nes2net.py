@@ -110,7 +110,7 @@ def test_the_mean_of_the_frame_scores_is_the_score():
     torch.manual_seed(0)
     head = shake(Nes2Net(32, groups=4, scale=2))
     frames, mask = torch.randn(2, 9, 32).double(), torch.arange(9) < torch.tensor([[9], [4]])
-    logits, _, scores = head(frames, mask)
+    logits, _, scores, _ = head(frames, mask)
     torch.testing.assert_close(scores.sum(1) / mask.sum(1), logits[:, 1] - logits[:, 0])
     assert not scores[1, 4:].any()
 

@@ -41,7 +41,7 @@ def test_only_directions_count(frames):
 
 def test_the_mean_of_the_frame_scores_is_the_score(frames):
     mask = torch.arange(9) < torch.tensor([[9], [4]])
-    logits, _, scores = OcSoftmax(16)(frames, mask)
+    logits, _, scores, _ = OcSoftmax(16)(frames, mask)
     counts = mask.sum(1)
     torch.testing.assert_close(scores.sum(1) / counts, logits[:, 1] - logits[:, 0])
     assert not scores[1, 4:].any()

@@ -82,3 +82,15 @@ def test_the_mean_of_the_frame_scores_is_the_score():
     score = found.logits[:, 1] - found.logits[:, 0]
     torch.testing.assert_close(found.frame_scores.sum(1) / mask.sum(1), score)
     assert (found.frame_scores[1, 2:] == 0).all()
+
+
+def test_only_in_training_is_the_divergence_a_penalty_on_each_clip():
+    head, frames, mask = (
+        small(dropout=0.0),
+        torch.randn(2, 5, 6),
+        torch.ones(2, 5, dtype=torch.bool),
+    )
+    assert head.eval()(frames, mask).penalty is None
+    with torch.no_grad():
+        expected = head.beta * kl_to_standard_normal(*head.bottleneck(frames, mask), mask)
+        torch.testing.assert_close(head.train()(frames, mask).penalty, expected)
