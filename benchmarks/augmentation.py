@@ -58,8 +58,8 @@ def write_folds(corpus: Path, work: Path) -> list[Utterance]:
     for fold in FOLDS:
         train = [replace(item, split="train") for item in rows if item.fold != fold] + engines
         protocol = work / f"fold-{fold}.csv"
-        write_protocol(train, protocol, corpus.resolve())
-        protocol.with_suffix(".json").write_text(json.dumps({"root": str(corpus.resolve())}))
+        write_protocol(train, protocol, corpus)
+        protocol.with_suffix(".json").write_text(json.dumps({"root": str(corpus)}))
     return rows
 
 
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=AUGMENT, default=list(AUGMENT))
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    rows = write_folds(arguments.corpus, arguments.work)
+    rows = write_folds(arguments.corpus.resolve(), arguments.work)
     plans = [(a, seed, fold) for seed in SEEDS for a in arguments.only for fold in FOLDS]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda plan: train(arguments.work, *plan), plans))

@@ -7,7 +7,8 @@ and taken off. Nothing random happens inside a codec: a setting gives the same s
 
 Sources of the settings: ITU-T G.711 and G.722 (64 kbit/s at 8 and 16 kHz; G.711 is also met at
 16 kHz, with 128 kbit/s), ETSI GSM 06.10 (13 kbit/s), 3GPP TS 26.071 (AMR: eight rates). Vorbis has
-qualities, no rates: those here were measured on read English, headers left out, within 10 % at 16 kHz, 15 % at 22 kHz.
+qualities, no rates: those here were measured on read English, headers left out, within 10 % at 16 kHz
+and 15 % at 22 kHz.
 """
 
 import io
