@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from earwitness.cli.common import complain
+from earwitness.cli.corpus import corpus_app
+from earwitness.cli.judge import CALIBRATE_HELP, EVALUATE_HELP, calibrate, evaluate
 from earwitness.cli.models import models_app
 from earwitness.cli.train import train_app
 
@@ -20,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models_app, name="models")
+app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
 
 EXIT_HELP = """\b
@@ -145,3 +148,7 @@ def scan(
         typer.echo(f"earwitness: the output cannot be written: {error.strerror or error}", err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(code)
+
+
+app.command(epilog=EVALUATE_HELP)(evaluate)
+app.command(epilog=CALIBRATE_HELP)(calibrate)

@@ -216,11 +216,12 @@ def describe_result(fitted: Fitted, valid: Sequence[Utterance], about_data: dict
 def write_lists(run: Path, fitted: Fitted, valid: Sequence[Utterance]) -> None:
     """The validation's scores in the ASVspoof 5 format, and recordings that could not be decoded."""
     if fitted.scores is not None:
-        with (run / "valid-scores.tsv").open("w", encoding="utf-8") as file:
-            file.write("filename\tcm-score\n")
+        with (run / "valid-scores.tsv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+            writer.writerow(["filename", "cm-score"])
             for item, score in zip(valid, fitted.scores, strict=True):
                 if np.isfinite(score):
-                    file.write(f"{item.id}\t{score:.9g}\n")
+                    writer.writerow([item.id, f"{score:.9g}"])
     if fitted.progress.unreadable:
         with (run / "unreadable.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -1,0 +1,149 @@
+"""`earwitness corpus`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earwitness.cli.common import AS_JSON, plain_errors
+
+corpus_app = typer.Typer(
+    help="Corpora of genuine and generated speech: prepare, check, describe, list.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+PROTOCOLS = Annotated[
+    list[Path], typer.Argument(metavar="PROTOCOL...", help="CSVs of `earwitness corpus prepare`.")
+]
+LIST_HELP = """\b
+Examples:
+  earwitness corpus list
+  earwitness corpus list --json | jq -r 'select(.licence == "CC-BY-4.0") | .name'
+"""
+
+
+@corpus_app.command("list", epilog=LIST_HELP)
+def corpus_list(as_json: AS_JSON = False) -> None:
+    """List the corpora whose files are understood, with licence and source."""
+    with plain_errors():
+        from earwitness.operations.corpus import run_list
+
+        run_list(as_json)
+
+
+PREPARE_HELP = """\b
+NAME.csv is the protocol: a row a recording, in the order of the corpus. Beside it
+  NAME.json          where the corpus is ($ROOT), licence, counts, digest
+  NAME.left-out.csv  what the labels name and nobody can use, with the reason (exit code 1)
+Recordings are looked into, and decoded only where their length is a guess otherwise. A run that was
+stopped goes on where it was, and one on files that did not change takes seconds.
+
+\b
+--segment cuts each recording into FLAC files in NAME.segments/ at its own rate; the short last piece
+stays. Pieces share source and group, so that no split parts them.
+
+\b
+Examples:
+  earwitness corpus prepare asvspoof2019-la /data/LA --out protocols/asvspoof2019-la.csv
+  earwitness corpus prepare deepfake-eval-2024 /data/DFEval2024 --segment 10
+  earwitness corpus prepare folder ./mine          (mine/real/..., mine/fake/...)
+  earwitness corpus prepare csv ./mine/labels.csv
+"""
+
+
+@corpus_app.command("prepare", epilog=PREPARE_HELP)
+def corpus_prepare(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A corpus of `earwitness corpus list`.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder it was unpacked in.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Where the protocol goes [default: NAME.csv].")
+    ] = None,
+    segment: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Cut recordings into pieces of this length.")
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=0, max=256, help="Files at a time; 0 is one for each processor.")
+    ] = 0,
+    as_json: AS_JSON = False,
+) -> None:
+    """Write the protocol of a corpus: what its labels and the headers of its recordings say."""
+    with plain_errors("the same command goes on from there"):
+        from earwitness.operations.corpus import run_prepare
+
+        code = run_prepare(name, root, out, segment, threads, as_json)
+    raise typer.Exit(code)
+
+
+CHECK_HELP = """\b
+Looked for are missing and unreadable files, headers that contradict the protocol, duplicates by bytes
+and by sound, and leaks: one recording, speaker, source, group or text on two sides of a split (column
+Proportion; Fold where that says nothing), fakes made from test speakers or test recordings. The same
+text, and the same name of a speaker in two data sets, are warnings only. Sound is compared by the MD5 in
+FLAC headers, with --decode by all samples.
+
+\b
+Exit codes:
+  0  no errors
+  1  errors were found
+  2  wrong usage, or a protocol that cannot be read
+
+\b
+Examples:
+  earwitness corpus check demos.csv
+  earwitness corpus check train.csv valid.csv test.csv --decode
+  earwitness corpus check theirs.csv --root /data --json | jq '.findings[].kind'
+"""
+
+
+@corpus_app.command("check", epilog=CHECK_HELP)
+def corpus_check(
+    protocols: PROTOCOLS,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What $ROOT stands for, if not as prepared.")
+    ] = None,
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every file to its end.")] = False,
+    as_json: AS_JSON = False,
+) -> None:
+    """Find what is missing, damaged, double, or leaks from one split into another."""
+    with plain_errors():
+        from earwitness.operations.corpus_check import run_check
+
+        code = run_check(protocols, root, decode, as_json)
+    raise typer.Exit(code)
+
+
+STATS_HELP = """\b
+The shortcut probe asks whether level, silence, bandwidth, noise floor, clipping, length and format alone
+tell genuine from fake: if so, a detector may learn them instead of the voice. It is trained and tested on
+random splits, and on splits that keep groups (Group; else speaker, source) together.
+
+\b
+Examples:
+  earwitness corpus stats demos.csv
+  earwitness corpus stats train.csv test.csv --by generator --by language --probe 0
+  earwitness corpus stats demos.csv --json --plot demos.png
+"""
+
+
+@corpus_app.command("stats", epilog=STATS_HELP)
+def corpus_stats(
+    protocols: PROTOCOLS,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Only this table: dataset, split, generator, family, language, rate, encoding or codec; "
+            "may be given again.",
+        ),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: a .png, .svg or .pdf.")] = None,
+    probe: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Files of each class for the shortcut probe; 0: none.")
+    ] = 1000,
+    as_json: AS_JSON = False,
+) -> None:
+    """Hours, classes, generators, languages, rates; and what a detector could cheat by."""
+    with plain_errors():
+        from earwitness.operations.corpus_stats import run_stats
+
+        run_stats(protocols, by or [], plot, probe, as_json)
