@@ -78,7 +78,9 @@ def lines(*records):
 
 
 def test_records_of_a_scan_give_llr_or_raw_score_and_say_what_has_none(put):
-    path = put(lines(record("x/a.wav"), record("b.wav", None, None, "no-speech"), record("c", None, None, "error")))
+    path = put(
+        lines(record("x/a.wav"), record("b.wav", None, None, "no-speech"), record("c", None, None, "error"))
+    )
     assert rows(read_scores(path), "id", "score", "unscored") == [
         ("x/a.wav", 2.0, None),
         ("b.wav", None, "no-speech"),
@@ -107,13 +109,22 @@ KEYS = {  # what a key holds for one spoofed trial, and what is known of it
     "2019 LA": ("LA_0079 T1 - A01 spoof\n", {"speaker": "LA_0079", "generator": "A01"}),
     "2021 LA": (
         "LA_0009 T1 alaw ita_tx A07 spoof notrim eval\n",
-        {"speaker": "LA_0009", "generator": "A07", "codec": "alaw", "split": "eval", "transmission": "ita_tx"},
+        {
+            "speaker": "LA_0009",
+            "generator": "A07",
+            "codec": "alaw",
+            "split": "eval",
+            "transmission": "ita_tx",
+        },
     ),
     "2021 DF": (
         "LA_0023 T1 nocodec asvspoof A14 spoof notrim progress traditional_vocoder - - - -\n",
         {"generator": "A14", "codec": "nocodec", "split": "progress", "family": "traditional_vocoder"},
     ),
-    "2021 PA": ("PA_0010 T1 R3 M3 d4 r1 m1 s4 c4 spoof notrim eval\n", {"speaker": "PA_0010", "split": "eval"}),
+    "2021 PA": (
+        "PA_0010 T1 R3 M3 d4 r1 m1 s4 c4 spoof notrim eval\n",
+        {"speaker": "PA_0010", "split": "eval"},
+    ),
     "ASVspoof 5 protocol": ("D_0755 T1 F - - - AC3 A11 spoof -\n", {"speaker": "D_0755", "generator": "A11"}),
     "AntiDeepfake protocol": (
         "ID,Label,Duration,SampleRate,Path,Attack,Speaker,Proportion,AudioChannel,AudioEncoding,"
@@ -157,7 +168,8 @@ WRONG = {
     "binary": (b"RIFF\0\0\0\0WAVE", "NUL bytes"),
     "UTF-16": ("id,score\na,1\n".encode("utf-16"), "NUL bytes"),
     "Latin-1": ("id,score\na,1\nü,2\n".encode("latin-1"), "not text in UTF-8"),
-    "endless line": ("x" * 100_000, "first lines are longer"),
+    "endless line": ("x" * 100_000, "a line is longer than 65,536 bytes"),
+    "endless line later": ("id,score\n" + "a,1\n" * 40_000 + "x" * 70_000, "a line is longer"),
     "open quote": ('id,score\n"a,1\nb,2\n', "row 2: unexpected end"),
     "nested": ("{" * 100_000 + "\n", "row 1: no record of a scan"),
     "infinite record": (lines(record("a")).replace("2.0", "1e999"), "row 1: no record of a scan: llr is inf"),

@@ -87,7 +87,7 @@ class Recording:
         import soxr
 
         resampler, rate, pending, held = None, 0, [], 0
-        for frame in self._frames():
+        for frame in self.frames():
             if frame.sample_rate != rate:
                 if pending:
                     yield from self._resample(resampler, pending, last=True)
@@ -117,7 +117,8 @@ class Recording:
         gap = self.info.promised_s - self.decoded_s
         return gap if gap > max(0.5, 0.01 * self.info.promised_s) else 0.0
 
-    def _frames(self) -> Iterator[Any]:
+    def frames(self) -> Iterator[Any]:
+        """Decoded frames as FFmpeg gives them, over damage; once, and not beside `blocks`."""
         import av.error
 
         packets = self.container.demux(self.stream)

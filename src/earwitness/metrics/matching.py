@@ -1,7 +1,8 @@
 """Scores meet their key: every trial once, nothing dropped in silence.
 
-Trials are matched by id (in SASV: claimed speaker and id); where no id is common, by the path of
-the recording; where no path is, by its file name without folder and ending, if that is unique.
+Trials are matched by id (in SASV: claimed speaker and id), by the path of the recording, or by its
+file name without folder and ending, which then must be unique: by the first of these under which
+all scores find their trial, else the one under which most do.
 """
 
 import os
@@ -94,14 +95,20 @@ def link(scores: Trials, key: Trials, root: Path | None) -> tuple[str, "pl.DataF
     left = scores.frame.rename({"label": "own_label"}, strict=False)
     left = left.drop([name for name in left.columns if key.has(name)])
     right = key.frame.drop("id", "path", strict=False)
+    best, chosen = 0, None
     for how, of_scores, of_key in links(scores, key, root):
         left, right = left.with_columns(link=of_scores), right.with_columns(link=of_key)
-        if not meet(left, right, "semi").height:
-            continue
+        count = meet(left, right, "semi").height
+        if count > best:
+            best, chosen = count, (how, left, right)
+        if count == left.height:
+            break
+    if chosen:
+        how, left, right = chosen
         if how != "id" or scores.has("claim") != key.has("claim"):  # else known from reading
             check_links(scores.file, left, how)
             check_links(key.file, right, how)
-        return how, left, right
+        return chosen
     shown, other = (", ".join(trials.frame["id"].head(SHOWN).to_list()) for trials in (scores, key))
     raise InputError(
         "bad-scores",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BLUE, VERMILLION, GREY = "#0072b2", "#d55e00", "#7f7f7f"
 STYLES = ((BLUE, "-"), (VERMILLION, "--"))  # of the first and the second system
+DOTS = ((1, 1), (4, 2), (6, 2, 1, 2))  # of the lines at thresholds
 DET_TICKS = (1e-5, 1e-4, 1e-3, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 BINS = 80  # of a histogram
 OUTSIDE = 0.0005  # share of trials that a histogram may push into its first and last bin
@@ -177,11 +178,11 @@ def draw_scores(
             counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
             share, label = counts / len(scores) * 100, f"{label} ({len(scores):,})"
             axes.stairs(share, edges, color=colour, linestyle=line, label=label)
-        for (what, place), dots in zip(thresholds.items(), ((1, 1), (4, 2), (6, 2, 1, 2)), strict=False):
-            if edges[0] <= place <= edges[-1] and axes is rows[0]:
-                axes.axvline(
-                    place, color=GREY, linewidth=1, linestyle=(0, dots), label=f"{what}: {place:.2f}"
-                )
+        lines = thresholds.items() if axes is rows[0] else ()
+        for (what, place), dots in zip(lines, DOTS, strict=False):
+            if edges[0] <= place <= edges[-1]:
+                label = f"{what} {place:.2f}"
+                axes.axvline(place, color=GREY, linewidth=1, linestyle=(0, dots), label=label)
         axes.set_ylabel("share of the class (%)")
         axes.set_title(name)
         axes.legend()

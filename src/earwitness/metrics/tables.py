@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_BYTES = 8 << 30  # of a table
-MAX_LINE = 1 << 16  # bytes of each of the first lines
+MAX_LINE = 1 << 16  # bytes
 MAX_COLUMNS = 256
 LABEL_WORDS = ("bonafide", "spoof", "target", "nontarget")  # as ASVspoof's files spell them
 
@@ -82,7 +82,8 @@ def check_text(path: Path) -> None:
     """Refuse what is no plain file of text.
 
     Raises:
-        InputError: `not-found`; `bad-scores`: a folder or device, empty, too big, or binary.
+        InputError: `not-found`; `bad-scores`: a folder or device, empty, too big, binary, or of lines
+            too long.
     """
     if not path.is_file():
         raise InputError("not-found", f"{path}: {'not a file' if path.exists() else 'no such file'}")
@@ -94,19 +95,23 @@ def check_text(path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data.find(b"\0") >= 0:
             raise InputError("bad-scores", f"{path}: holds NUL bytes: binary, or not UTF-8; save it as text")
+        start = 0
+        while size - start > MAX_LINE:  # from the last line end within reach to the next
+            end = data.rfind(b"\n", start, start + MAX_LINE + 1)
+            if end < 0:
+                raise InputError("bad-scores", f"{path}: a line is longer than {MAX_LINE:,} bytes")
+            start = end + 1
 
 
 def first_lines(path: Path) -> list[str]:
     """The first two lines that are not blank.
 
     Raises:
-        InputError: `bad-scores`: they are too long, or not UTF-8.
+        InputError: `bad-scores`: not UTF-8, or there is none.
     """
     lines: list[str] = []
     with path.open("rb") as file:
-        while len(lines) < 2 and (line := file.readline(MAX_LINE + 1)):
-            if len(line) > MAX_LINE:
-                raise InputError("bad-scores", f"{path}: its first lines are longer than {MAX_LINE:,} bytes")
+        while len(lines) < 2 and (line := file.readline()):
             try:
                 text = line.decode("utf-8-sig").strip("\r\n ")
             except UnicodeDecodeError:
