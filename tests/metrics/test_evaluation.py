@@ -72,6 +72,19 @@ def test_golden_vectors_of_sasv_scores_and_tandem():
     assert value(evaluate(cm, POINTS, asv), "t_eer") == pytest.approx(0.11045, abs=1e-5)
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_sasv_and_tandem_figures_have_intervals(paired):
+    three = q(40, 2, 1.5), q(30, -1, 1.5), q(50, 0, 1.5)
+    codes = np.repeat([1, 2, 0], [40, 30, 50]).astype(np.int8)
+    frame = frame_of(np.concatenate(three[:2]), three[2], asv_label=codes)
+    frame = frame.with_columns(sasv_score="score", asv_score=-pl.col("score").abs())
+    asv = Asv(*(frame.filter(asv_label=code)["asv_score"].to_numpy() + 2 for code in (1, 2, 0)), paired)
+    report = evaluate(frame, Setup(draws=400), asv)
+    for name in ("a_dcf", "t_eer"):
+        figure = report["metrics"][name]
+        assert figure["low"] < figure["value"] < figure["high"], name
+
+
 @pytest.mark.shared
 def test_the_development_trials_of_asvspoof_5(shared):
     """Values of the official package, as reference/README.md lists them."""
@@ -145,11 +158,13 @@ def test_groups_of_alike_trials_widen_the_interval():
 
 
 def test_unknown_groups_are_alone_and_data_sets_keep_names_apart():
-    frame = pl.DataFrame({"speaker": ["a", "-", "a", None, "a"], "dataset": ["x", "x", "y", "x", "x"]})
+    frame = pl.DataFrame(
+        {"speaker": ["a", "-", "a", None, "a", "-"], "dataset": ["x", "x", "y", "x", "x", "x"]}
+    )
     codes = group_codes(frame, "speaker")
     assert codes is not None
     assert codes[0] == codes[4]
-    assert len(set(codes.tolist())) == 4
+    assert len(set(codes.tolist())) == 5
     with pytest.raises(InputError, match="--groups page"):
         group_codes(frame, "page")
     assert group_codes(frame, "utterance") is None

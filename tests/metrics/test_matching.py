@@ -114,8 +114,9 @@ def test_rows_outside_of_the_choice_may_lack_a_score(pair):
     scores, key = pair("a 1\nb 2\n", key, ["split"])
     matched = match(scores, key, only={"split": ["eval"]})
     assert (matched.key_rows, matched.without_score) == (2, 0)
-    with pytest.raises(InputError, match="1 rows of the key have no score"):
-        match(scores, key)
+    for only in (None, {"split": ["eval", "hidden"]}):
+        with pytest.raises(InputError, match=r"1 rows of the key have no score \(c\)"):
+            match(scores, key, only=only)
 
 
 def test_recordings_without_a_score_are_counted_by_class(pair):

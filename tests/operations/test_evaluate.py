@@ -238,6 +238,16 @@ def test_columns_that_are_not_there_are_named(files):
             report_of(**files, **request)
 
 
+def test_one_class_or_no_scores_of_the_countermeasure_are_refused(tmp_path):
+    file = tmp_path / "scores"
+    file.write_text("a - bonafide 1\nb - bonafide 2\n")
+    with pytest.raises(InputError, match="scores: all 2 trials are bona fide"):
+        report_of(scores=file)
+    file.write_text("filename,cm-score,sasv-score,asv-label\na,-,1,target\nb,-,2,spoof\n")
+    with pytest.raises(InputError, match="nothing in a column cm-score"):
+        report_of(scores=file)
+
+
 def test_choices_and_costs_are_parsed():
     assert parse_only(["split=eval,hidden", "codec=a=b"]) == (
         ("split", ("eval", "hidden")),

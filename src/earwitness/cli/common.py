@@ -1,5 +1,7 @@
 """What the commands share: one-line errors, and the option `--json`."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -26,6 +28,9 @@ def plain_errors(stopped: str = "nothing was kept") -> Iterator[None]:
     except EarwitnessError as error:
         complain(error)
         raise typer.Exit(2) from None
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     except (OSError, MemoryError, RecursionError) as error:  # where a full disk or a trap is met
         complain(f"{type(error).__name__}: {error}")
         raise typer.Exit(2) from None

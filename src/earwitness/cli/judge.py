@@ -50,19 +50,29 @@ ONLY = Annotated[
 MISSING = Annotated[
     bool, typer.Option("--allow-missing", help="Evaluate the trials that have both score and label.")
 ]
+AGAINST = Annotated[
+    Path | None, typer.Option(metavar="SCORES2", help="Compare with a second system, trial by trial.")
+]
+DEV_KEY = Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the development scores.")]
+PLOTS = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Write DET, ROC, reliability and score plots.")
+]
+ASV = Annotated[
+    Path | None,
+    typer.Option(metavar="SCORES", help="Speaker verification scores, for t-DCF and t-EER."),
+]
+BY = Annotated[
+    str,
+    typer.Option(metavar="COLUMNS", help="Tables by: generator, language, codec, dataset, length, ..."),
+]
 
 
 def evaluate(
     scores: SCORES,
     key: KEY = None,
-    against: Annotated[
-        Path | None, typer.Option(metavar="SCORES2", help="Compare with a second system, trial by trial.")
-    ] = None,
+    against: AGAINST = None,
     groups: GROUPS = "utterance",
-    by: Annotated[
-        str,
-        typer.Option(metavar="COLUMNS", help="Tables by: generator, language, codec, dataset, length, ..."),
-    ] = "",
+    by: BY = "",
     only: ONLY = None,
     threshold: Annotated[
         float | None, typer.Option(metavar="T", help="Decide at this score [default: 0].")
@@ -70,13 +80,8 @@ def evaluate(
     threshold_from: Annotated[
         Path | None, typer.Option(metavar="SCORES", help="Decide at the EER threshold of development scores.")
     ] = None,
-    dev_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Key of the development scores.")
-    ] = None,
-    asv: Annotated[
-        Path | None,
-        typer.Option(metavar="SCORES", help="Speaker verification scores, for t-DCF and t-EER."),
-    ] = None,
+    dev_key: DEV_KEY = None,
+    asv: ASV = None,
     prior: PRIOR = None,
     costs: COSTS = None,
     draws: Annotated[
@@ -86,9 +91,7 @@ def evaluate(
     root: ROOT = None,
     allow_missing: MISSING = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page.")] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write DET, ROC, reliability and score plots.")
-    ] = None,
+    plots: PLOTS = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures as CSV.")] = None,
     as_json: AS_JSON = False,
 ) -> None:

@@ -119,7 +119,8 @@ def make_report(request: Request) -> tuple[dict[str, Any], dict[str, tuple[np.nd
     """
     from earwitness import __version__
 
-    scores, key, found = read_and_match(request, request.scores)
+    columns, only = request.columns, dict(request.only)
+    scores, key, found = read_and_match(request, request.scores, request.key, columns, only=only)
     frame = found.frame
     threshold, threshold_from = choose_threshold(request)
     setup = Setup(request.costs, threshold, request.groups, request.draws, seed=request.seed)
@@ -149,12 +150,27 @@ def make_report(request: Request) -> tuple[dict[str, Any], dict[str, tuple[np.nd
     return report, {name: (values[bona_fide], values[~bona_fide]) for name, values in systems.items()}
 
 
-def read_and_match(request: Request, file: Path) -> tuple[Trials, Trials | None, Matched]:
-    """A score file, its key, and both matched."""
-    scores = read_scores(file, request.columns)
-    key = read_key(request.key, request.columns) if request.key else None
+def read_and_match(
+    request: Request, file: Path, key_file: Path | None, columns: Sequence[str] = (), **choice: Any
+) -> tuple[Trials, Trials | None, Matched]:
+    """A score file, its key, and both matched; `choice` is for `match`.
+
+    Raises:
+        InputError: as reading and matching, and `bad-scores`: no cm-score, or one class only.
+    """
+    scores = read_scores(file, columns)
+    key = read_key(key_file, columns) if key_file else None
     root = root_for(key, request.root)
-    return scores, key, match(scores, key, root, dict(request.only), request.allow_missing)
+    found = match(scores, key, root, allow_missing=request.allow_missing, **choice)
+    if "score" not in found.frame.columns:
+        raise InputError("bad-scores", f"{file}: nothing in a column cm-score, which is what is evaluated")
+    labels = found.frame["label"].unique().to_list()
+    if len(labels) < 2:
+        only = "bona fide" if labels == [1] else "spoofed"
+        raise InputError(
+            "bad-scores", f"{file}: all {found.frame.height:,} trials are {only}; both classes are needed"
+        )
+    return scores, key, found
 
 
 def root_for(key: Trials | None, root: Path | None) -> Path | None:
@@ -176,9 +192,7 @@ def choose_threshold(request: Request) -> tuple[float, str]:
         return request.threshold, "as given"
     if not request.threshold_from:
         return 0.0, EVEN
-    scores = read_scores(request.threshold_from)
-    key = read_key(request.dev_key) if request.dev_key else None
-    frame = match(scores, key, root_for(key, request.root), allow_missing=request.allow_missing).frame
+    frame = read_and_match(request, request.threshold_from, request.dev_key)[2].frame
     bona_fide = frame["label"].to_numpy() == 1
     values = frame["score"].to_numpy()
     return eer_threshold(values[bona_fide], values[~bona_fide])[1], f"EER of {request.threshold_from.name}"
@@ -217,7 +231,9 @@ def add_other(
     Raises:
         InputError: `bad-scores`: its trials are not the same.
     """
-    other = read_and_match(request, against)[2].frame.select("id", other="score")
+    columns, only = request.columns, dict(request.only)
+    other = read_and_match(request, against, request.key, columns, only=only)[2].frame
+    other = other.select("id", other="score")
     both = frame.join(other, on="id", how="inner", maintain_order="left")
     missing = frame.height + other.height - 2 * both.height
     if (missing and not request.allow_missing) or not both.height:

@@ -22,7 +22,6 @@ from torch.distributed.checkpoint.state_dict import (
 from earwitness.errors import ModelError
 
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
-SPREAD = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 
 
 def changed_weights(network: nn.Module) -> dict[str, Tensor]:
@@ -66,8 +65,8 @@ def optimiser_state(network: nn.Module, optimiser: Any) -> dict[str, Any]:
 
 
 def restore_optimiser(network: nn.Module, optimiser: Any, state: dict[str, Any]) -> None:
-    """Put `optimiser_state` back."""
-    options = SPREAD if is_spread() else StateDictOptions(full_state_dict=True)
+    """Put `optimiser_state` back; a parameter that no step has used has none."""
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=is_spread(), strict=False)
     set_optimizer_state_dict(network, optimiser, state, options=options)
 
 

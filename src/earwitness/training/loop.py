@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn import functional as F
 
 from earwitness.audio.augment.chain import Chain
@@ -130,8 +131,6 @@ def prepare(network: Network, packing: Packing, options: LoopOptions, accelerato
 
 def spread(trainee: nn.Module, network: Network) -> nn.Module:
     """Shard the weights over the processes, block by block (FSDP2); `accelerate` does not on CPUs."""
-    from torch.distributed.fsdp import fully_shard
-
     if network.front_end is not None:
         for layer in layers_of(network.front_end.body):
             fully_shard(layer)
@@ -225,6 +224,8 @@ def validate(
     chosen = [items[i] for i in mine]
     with machine.average.applied(trainee) if machine.average else nullcontext(), accelerator.autocast():
         found = score_items(module, chosen, VALID_BATCH_S, machine.lengths, accelerator.device)
+        if isinstance(trainee, FSDPModule):
+            trainee.reshard()  # else the outermost weights stay gathered
     scores = np.full(len(items), np.nan)
     pairs = list(zip(mine, found, strict=True))
     for row, score in pairs if share.world == 1 else gather_object(pairs):
