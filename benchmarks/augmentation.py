@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from quality import unseen
 
 from earwitness.audio.augment.channel import lower_rate
 from earwitness.audio.augment.codecs import transmit
@@ -36,6 +37,7 @@ AUGMENT = {
     "RawBoost + codecs": "rawboost:5:0.7,codecs:0.5",
 }
 CONDITIONS = ("clean", "MP3 32 kbit/s", "Opus 12 kbit/s", "8 kHz")
+NEW = "clean, generator and speaker unseen"
 START = "<!-- augmentation: written by benchmarks/augmentation.py -->"
 END = "<!-- end of augmentation -->"
 SEEDS, FOLDS = (1, 2, 3), (0, 1, 2, 3)
@@ -51,8 +53,8 @@ def run_name(augment: str, seed: int, fold: int) -> str:
     return f"{augment.replace(' + ', '-').lower()}-seed{seed}-fold{fold}"
 
 
-def write_folds(corpus: Path, work: Path) -> list[Utterance]:
-    """One protocol a fold, of what may be trained on without it; returns the rows of `demos`."""
+def write_folds(corpus: Path, work: Path) -> tuple[list[Utterance], list[Utterance]]:
+    """One protocol a fold, of what may be trained on without it; the rows of `demos` and `packages`."""
     rows = list(demos.read(corpus / "demos"))
     engines = list(packages.read(corpus / "packages"))
     for fold in FOLDS:
@@ -60,7 +62,7 @@ def write_folds(corpus: Path, work: Path) -> list[Utterance]:
         protocol = work / f"fold-{fold}.csv"
         write_protocol(train, protocol, corpus)
         protocol.with_suffix(".json").write_text(json.dumps({"root": str(corpus)}))
-    return rows
+    return rows, engines
 
 
 def train(work: Path, augment: str, seed: int, fold: int) -> None:
@@ -113,35 +115,43 @@ def mean_eer(scores: np.ndarray, bona_fide: np.ndarray) -> float:
     return float(np.mean([eer(row[bona_fide], row[~bona_fide]) for row in scores]))
 
 
-def summarise(work: Path, rows: list[Utterance], draws: int = 1_000) -> dict:
-    """EERs by augmentation and condition, with intervals over pages, and differences to plain."""
+def summarise(work: Path, rows: list[Utterance], engines: list[Utterance], draws: int = 1_000) -> dict:
+    """EERs by augmentation and condition, with intervals over pages, and differences to plain.
+
+    `NEW` is clean, of clips whose architecture and named speaker stand nowhere in training.
+    """
     rows = sorted(rows, key=lambda row: row.fold or 0)
     bona_fide = np.array([row.bona_fide for row in rows])
     pages = np.array([row.group for row in rows])
+    parts = {condition: np.ones(len(rows), bool) for condition in CONDITIONS} | {NEW: unseen(rows, engines)}
     members = [np.flatnonzero(pages == page) for page in np.unique(pages)]
     tables: dict[tuple[str, str], np.ndarray] = {}
     for augment in AUGMENT:
         runs = [[work / f"{run_name(augment, seed, fold)}.npz" for fold in FOLDS] for seed in SEEDS]
         if not all(path.exists() for seed in runs for path in seed):
             continue
-        for condition in CONDITIONS:
-            loaded = [np.concatenate([np.load(path)[condition] for path in seed]) for seed in runs]
+        for condition in parts:
+            column = "clean" if condition == NEW else condition
+            loaded = [np.concatenate([np.load(path)[column] for path in seed]) for seed in runs]
             tables[augment, condition] = np.stack(loaded)
     rng = np.random.default_rng(0)
     samples: dict[tuple[str, str], list[float]] = {key: [] for key in tables}
     for _ in range(draws):
         chosen = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
         for key, scores in tables.items():
-            samples[key].append(mean_eer(scores[:, chosen], bona_fide[chosen]))
+            part = chosen[parts[key[1]][chosen]]
+            samples[key].append(mean_eer(scores[:, part], bona_fide[part]))
     result: dict = {"clips": len(rows), "pages": len(members), "seeds": len(SEEDS), "draws": draws, "eer": []}
     for (augment, condition), scores in tables.items():
         low, high = np.quantile(samples[augment, condition], [0.025, 0.975])
-        entry = {"augment": augment, "condition": condition, "eer": mean_eer(scores, bona_fide)}
-        entry |= {"low": low, "high": high}
-        entry["by_seed"] = [eer(row[bona_fide], row[~bona_fide]) for row in scores]
+        part = parts[condition]
+        real, fake = part & bona_fide, part & ~bona_fide
+        entry = {"augment": augment, "condition": condition, "bona_fide": real.sum(), "spoof": fake.sum()}
+        entry |= {"eer": mean_eer(scores[:, part], bona_fide[part]), "low": low, "high": high}
+        entry["by_seed"] = [eer(row[real], row[fake]) for row in scores]
         if augment != "plain" and ("plain", condition) in tables:
             gaps = np.array(samples[augment, condition]) - np.array(samples["plain", condition])
-            plain = mean_eer(tables["plain", condition], bona_fide)
+            plain = mean_eer(tables["plain", condition][:, part], bona_fide[part])
             entry["against_plain"] = [entry["eer"] - plain, *np.quantile(gaps, [0.025, 0.975])]
         result["eer"].append(entry)
     return json.loads(json.dumps(result, default=float))
@@ -149,7 +159,8 @@ def summarise(work: Path, rows: list[Utterance], draws: int = 1_000) -> dict:
 
 def table(result: dict) -> str:
     """The result as Markdown: EER % with intervals; in brackets the difference to plain."""
-    lines = ["| trained with | " + " | ".join(CONDITIONS) + " |", "|---|" + "---|" * len(CONDITIONS)]
+    conditions = [*CONDITIONS, NEW]
+    lines = ["| trained with | " + " | ".join(conditions) + " |", "|---|" + "---|" * len(conditions)]
     for augment in dict.fromkeys(entry["augment"] for entry in result["eer"]):
         cells = []
         for entry in (entry for entry in result["eer"] if entry["augment"] == augment):
@@ -170,14 +181,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=AUGMENT, default=list(AUGMENT))
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    rows = write_folds(arguments.corpus.resolve(), arguments.work)
+    rows, engines = write_folds(arguments.corpus.resolve(), arguments.work)
     plans = [(a, seed, fold) for seed in SEEDS for a in arguments.only for fold in FOLDS]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda plan: train(arguments.work, *plan), plans))
     for fold in FOLDS:
         names = [run_name(augment, seed, fold) for seed in SEEDS for augment in arguments.only]
         score_fold(arguments.work, rows, fold, names)
-    result = summarise(arguments.work, rows)
+    result = summarise(arguments.work, rows, engines)
     (ROOT / "benchmarks" / "results" / "augmentation.json").write_text(json.dumps(result, indent=1) + "\n")
     page = ROOT / "docs" / "training.md"
     head, rest = page.read_text().split(START, 1)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,13 @@ ALONE = ["-m", "earwitness.cli"]
 TWO = "-m torch.distributed.run --nproc-per-node 2 --standalone -m earwitness.cli".split()
 
 
-def command(folder: Path, out: str, launcher: list[str], extra: list[str]) -> list[str]:
+def command(folder: Path, out: str, launcher: Sequence[str], extra: Sequence[str]) -> list[str]:
     """The command of a run."""
     given = ["train", "post", folder / "corpus" / "protocol.csv", "--from", folder / "tiny"]
     return [sys.executable, *launcher, *map(str, given), *OPTIONS, *extra, "--out", str(folder / out)]
 
 
-def train(folder: Path, out: str, launcher: list[str], extra: list[str]) -> None:
+def train(folder: Path, out: str, launcher: Sequence[str], extra: Sequence[str]) -> None:
     """A run to its end."""
     done = subprocess.run(command(folder, out, launcher, extra), capture_output=True, text=True)
     if done.returncode:
