@@ -34,6 +34,13 @@ def test_intervals_hold_their_values_and_repeat():
     assert set(bootstrap(scores, bona_fide)) == set(USUAL)
 
 
+def test_no_interval_reaches_beyond_a_system_that_tells_nothing_apart():
+    scores, bona_fide = simulated(60, 80, 1, apart=0.05)
+    found = bootstrap(scores, bona_fide, np.arange(140) // 20, EVERY, setting=SETTING)
+    for name in ("min_dcf", "min_cllr", "min_tdcf"):
+        assert found[name].value <= found[name].high <= 1, name
+
+
 def test_order_of_trials_and_monotone_maps_leave_rank_metrics_alone():
     scores, bona_fide = simulated(200, 300, 0)
     names = ("eer", "auc", "min_dcf", "min_cllr")

@@ -5,9 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from earwitness.audio.augment.chain import parse_chain  # noqa: E402
 from miniature import make_corpus  # noqa: E402
 
+from earwitness.audio.augment.chain import parse_chain  # noqa: E402
 from earwitness.audio.io import load, load_part  # noqa: E402
 from earwitness.audio.protocol import read_protocols  # noqa: E402
 from earwitness.errors import InputError  # noqa: E402

@@ -111,7 +111,8 @@ def bootstrap(
     for name in metrics:
         plausible = np.concatenate(drawn[name])
         if name in OPTIMISED:
-            plausible = np.maximum(unbiased(plausible, system.merged[name]), 0)
+            most = np.inf if name == "calibration_loss" else 1.0  # a system that tells nothing apart has 1
+            plausible = np.clip(unbiased(plausible, system.merged[name]), 0, most)
         found[name] = around(system.values[name], plausible, level)
     return found
 
