@@ -1,11 +1,83 @@
-"""Recordings to the stretches that are scored: whole to 30 s, overlapping windows beyond."""
+"""Samples, seconds and frames, and the stretches of a recording that are scored.
 
-from collections.abc import Iterable, Iterator
+Frame t of a network covers samples [hop t, hop t + length) and says most about its middle, sample
+hop t + middle. Between the frames' middles the nearest frame speaks: its cell is half a hop to either
+side, half open; the first cell begins with the clip, the last ends with it. All arithmetic between
+samples and frames stands here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class FrameGrid:
+    """Where the frames of a network lie, in samples at 16 kHz."""
+
+    hop: int
+    length: int  # samples that frame 0 must see whole: with fewer there is no frame
+    middle: int  # sample that frame 0 is about
+
+    def __post_init__(self) -> None:
+        if not (self.hop > 0 and self.length > 0 and 0 <= self.middle <= self.length):
+            raise ValueError(f"no frames lie at hop {self.hop}, length {self.length}, middle {self.middle}")
+
+    @classmethod
+    def from_seconds(cls, hop_s: float, length_s: float, middle_s: float) -> "FrameGrid":
+        """The grid that a card describes.
+
+        Raises:
+            ValueError: no frames lie so.
+        """
+        return cls(*(round(seconds * SAMPLE_RATE) for seconds in (hop_s, length_s, middle_s)))
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from frame to frame."""
+        return self.hop / SAMPLE_RATE
+
+    @property
+    def length_s(self) -> float:
+        """Seconds that a frame covers."""
+        return self.length / SAMPLE_RATE
+
+    @property
+    def middle_s(self) -> float:
+        """Seconds from the clip's beginning to what frame 0 is about."""
+        return self.middle / SAMPLE_RATE
+
+    def count(self, samples: int) -> int:
+        """Frames that lie inside a clip of so many samples; 0 where it is shorter than one."""
+        return max(0, (samples - self.length) // self.hop + 1)
+
+    def middles(self, frames: int) -> np.ndarray:
+        """The sample that each frame is about, (frames,)."""
+        return self.middle + self.hop * np.arange(frames)
+
+    def cells(self, samples: np.ndarray | int) -> np.ndarray:
+        """The frame whose cell holds each sample, of the shape of `samples`; the last cell has no end."""
+        return np.maximum((2 * (np.asarray(samples) - self.middle) + self.hop) // (2 * self.hop), 0)
+
+    def labels(self, spans: Sequence[tuple[int, int]], frames: int) -> np.ndarray:
+        """Whether the middle of each frame lies in one of the spans [start, stop) of samples, (frames,)."""
+        middles = self.middles(frames)
+        inside = np.zeros(frames, bool)
+        for start, stop in spans:
+            inside |= (start <= middles) & (middles < stop)
+        return inside
+
+    def edges(self, frames: int, samples: int) -> np.ndarray:
+        """Where the cells of the frames meet, in seconds, (frames + 1,), from 0 to the clip's end.
+
+        Frames beyond the clip's end have empty cells there.
+        """
+        inner = self.middles(frames)[1:] - self.hop / 2
+        end = [samples] if frames else []
+        return np.minimum(np.concatenate([[0.0], inner, end]), samples) / SAMPLE_RATE
 
 
 @dataclass(frozen=True)

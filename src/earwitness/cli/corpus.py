@@ -147,3 +147,79 @@ def corpus_stats(
         from earwitness.operations.corpus_stats import run_stats
 
         run_stats(protocols, by or [], plot, probe, as_json)
+
+
+SPLICE_HELP = """\b
+OUT gets
+  audio/             16 kHz mono FLAC
+  protocol.csv       a row a file; fake stands for fake in part (and protocol.json)
+  reference.rttm     which parts of each file are bonafide and which spoof
+  manifest.jsonl     what each was made of: base, injector, spans in samples
+  left-out.csv       what was not used, with the reason
+
+\b
+The defaults are those of Mix-Frame Post-Training: one segment of 10 to 30 % of the base, hard cuts, levels
+as they are. Base and injector are of opposite class, of one split and one fold (of one group, where the
+protocol has neither). --aligned takes each segment from the same place of another version of the same
+utterance (column Source), so that the words go on through the cut; pairs that do not run in time are
+refused and listed. Recordings that are fake in part already (Family edit) are left out.
+
+\b
+Exit codes:
+  0  as many files as asked for
+  1  fewer; left-out.csv says why
+  2  wrong usage, or a protocol that cannot be read
+
+\b
+Examples:
+  earwitness corpus splice demos.csv partial --count 500 --whole 0.2
+  earwitness corpus splice demos.csv aligned --count 300 --aligned --fade-s 0.01
+  earwitness corpus splice train.csv harder --count 9999 --segments 1 3 --match-level --codec 0.5 --base both
+"""
+
+
+@corpus_app.command("splice", epilog=SPLICE_HELP)
+def corpus_splice(
+    protocols: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PROTOCOL...",
+            help="CSVs of `earwitness corpus prepare`: of both classes, or two lists.",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or an empty one.")],
+    count: Annotated[int, typer.Option(metavar="N", help="Files to make.")],
+    seed: Annotated[int, typer.Option(metavar="S", help="The same seed makes the same files.")] = 0,
+    base: Annotated[
+        str, typer.Option(metavar="CLASS", help="What is spliced into: real, fake or both.")
+    ] = "real",
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="Segments from the same place of the same utterance.")
+    ] = False,
+    whole: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of the files: whole genuine ones, and as many fake ones.")
+    ] = 0.0,
+    share: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Of the base that is replaced, in all.")
+    ] = (0.1, 0.3),
+    segments: Annotated[
+        tuple[int, int], typer.Option(metavar="LOW HIGH", help="How many segments share that.")
+    ] = (1, 1),
+    fade_s: Annotated[float, typer.Option(metavar="SECONDS", help="Cross-fade at each cut.")] = 0.0,
+    match_level: Annotated[
+        bool, typer.Option("--match-level", help="Give segments the level of what they replace.")
+    ] = False,
+    codec: Annotated[
+        float, typer.Option(metavar="P", help="Probability of a lossy codec after splicing.")
+    ] = 0.0,
+    as_json: AS_JSON = False,
+) -> None:
+    """Make recordings that are fake in part, with the truth about which part."""
+    with plain_errors(f"{out} is not complete; remove it"):
+        from earwitness.audio.augment.mixing import Splicing
+        from earwitness.operations.corpus_pairing import Request
+        from earwitness.operations.corpus_splice import run_splice
+
+        splicing = Splicing(share, segments, fade_s, match_level, codec)
+        code = run_splice(protocols, out, Request(count, seed, base, aligned, whole, splicing), as_json)
+    raise typer.Exit(code)
