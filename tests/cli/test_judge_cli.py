@@ -1,4 +1,4 @@
-"""`earwitness evaluate` and `calibrate` as commands: flags, output, exit codes."""
+"""`earwitness evaluate`, `evaluate-spans` and `calibrate` as commands: flags, output, exit codes."""
 
 import json
 import shutil
@@ -16,6 +16,7 @@ pytest.importorskip("polars")
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command(epilog=judge.EVALUATE_HELP)(judge.evaluate)
+app.command(epilog=judge.EVALUATE_SPANS_HELP)(judge.evaluate_spans)
 app.command(epilog=judge.CALIBRATE_HELP)(judge.calibrate)
 
 
@@ -33,7 +34,7 @@ def files(tmp_path):
     return tmp_path / "scores.tsv", tmp_path / "key.tsv"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "calibrate"])
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-spans", "calibrate"])
 def test_help_has_examples_and_exit_codes(command):
     text = run(command, "--help").output
     assert "Examples:" in text
@@ -87,6 +88,57 @@ def test_names_cannot_drive_the_terminal(tmp_path):
     done = run("evaluate", tmp_path / "scores")
     assert done.exit_code == 2
     assert "\x1b" not in done.output
+
+
+@pytest.fixture
+def spans(tmp_path):
+    """A scan of 20 recordings of 1 s, half of them fake for the first half, and their parts."""
+    rows, parts = [], []
+    for i in range(20):
+        p_fake, fake = [0.2 + i / 100, 0.3], i % 2
+        record = {"path": f"r{i}.wav", "verdict": "genuine", "llr": -i, "duration_s": 1.0}
+        timeline = {"step_s": 0.5, "p_fake": p_fake}
+        rows.append(record | {"thresholds": {"fake": 0.3}, "timeline": timeline, "spans": []})
+        parts.append(f"SPEAKER r{i} 1 0.0 0.5 NA NA {'spoof' if fake else 'bonafide'} NA NA")
+        parts.append(f"SPEAKER r{i} 1 0.5 0.5 NA NA bonafide NA NA")
+    (tmp_path / "scan.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "parts.rttm").write_text("\n".join(parts))
+    table = "".join(f"r{i},{'fake' if i % 2 else 'real'},s{i // 2}\n" for i in range(20))
+    (tmp_path / "protocol.csv").write_text(f"ID,Label,Speaker\n{table}")
+    return tmp_path / "scan.jsonl", "--reference", tmp_path / "parts.rttm"
+
+
+def test_evaluate_spans_prints_a_table_or_json(spans, tmp_path):
+    done = run("evaluate-spans", *spans, "--draws", 0)
+    assert done.exit_code == 0
+    assert "20 recordings: 10 genuine, 10 with fakes" in done.output
+    flags = ["--protocol", tmp_path / "protocol.csv", "--groups", "speaker", "--threshold", 0.25]
+    done = run("evaluate-spans", *spans, *flags, "--draws", 400, "--seed", 3, "--json")
+    report = json.loads(done.output)
+    assert report["threshold"] == 0.25
+    assert (report["intervals"]["by"], report["intervals"]["seed"], report["intervals"]["draws"]) == (
+        "speaker",
+        3,
+        400,
+    )
+    assert report["intervals"]["groups"]["all"] == 10
+
+
+def test_evaluate_spans_refuses_in_one_line(spans):
+    scan, _, parts = spans
+    parts.write_text(parts.read_text().replace("SPEAKER r0 ", "SPEAKER \x1b[2J "))
+    for words, expected in (
+        ([*spans], "1 recordings have no line in the reference (r0.wav)"),
+        ([scan, "--reference", scan], "line 1"),
+        ([*spans, "--groups", "page"], "--protocol"),
+        ([*spans, "--draws", 7, "--allow-missing"], "7 draws"),
+    ):
+        done = run("evaluate-spans", *words)
+        assert done.exit_code == 2, done.output
+        assert expected in done.output
+        assert "\x1b" not in done.output
+        assert len(done.output.strip().splitlines()) == 1
+    assert run("evaluate-spans", *spans, "--allow-missing", "--draws", 0).exit_code == 0
 
 
 def test_calibrate_tries_and_writes(files, tmp_path):

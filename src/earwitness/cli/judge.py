@@ -1,4 +1,4 @@
-"""`earwitness evaluate` and `earwitness calibrate`."""
+"""`earwitness evaluate`, `earwitness evaluate-spans` and `earwitness calibrate`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +66,11 @@ BY = Annotated[
     typer.Option(metavar="COLUMNS", help="Tables by: generator, language, codec, dataset, length, ..."),
 ]
 
+DRAWS = Annotated[
+    int, typer.Option(metavar="N", min=0, max=100_000, help="Bootstrap draws; 0 for no intervals.")
+]
+SEED = Annotated[int, typer.Option(metavar="N", min=0, help="Of the draws.")]
+
 
 def evaluate(
     scores: SCORES,
@@ -84,10 +89,8 @@ def evaluate(
     asv: ASV = None,
     prior: PRIOR = None,
     costs: COSTS = None,
-    draws: Annotated[
-        int, typer.Option(metavar="N", min=0, max=100_000, help="Bootstrap draws; 0 for no intervals.")
-    ] = 1_000,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the draws.")] = 0,
+    draws: DRAWS = 1_000,
+    seed: SEED = 0,
     root: ROOT = None,
     allow_missing: MISSING = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page.")] = None,
@@ -120,6 +123,51 @@ def evaluate(
             csv=csv,
         )
         run_evaluate(request, as_json)
+
+
+EVALUATE_SPANS_HELP = """\b
+Read are the records of `earwitness scan --timeline --json`, and an RTTM with the parts of each recording:
+  SPEAKER <recording> 1 <start> <duration> NA NA bonafide|spoof NA NA
+What the RTTM does not name is bona fide. Recordings are matched by path, by file name, or by their ID in
+the protocol. Steps of a timeline in which nobody speaks count as p(fake) 0, so edits of pauses are misses.
+
+\b
+Exit codes:
+  0  evaluated
+  2  wrong usage, or files that cannot be used
+
+\b
+Examples:
+  earwitness scan --timeline --json spliced/audio/ > scan.jsonl
+  earwitness evaluate-spans scan.jsonl --reference spliced/reference.rttm
+  earwitness evaluate-spans scan.jsonl --reference r.rttm --protocol protocol.csv --groups group --json
+"""
+
+
+def evaluate_spans(
+    records: Annotated[Path, typer.Argument(metavar="RECORDS", help="A scan with timelines, as JSON lines.")],
+    reference: Annotated[Path, typer.Option(metavar="RTTM", help="Which parts are genuine and which not.")],
+    protocol: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What else is known of the recordings, for --groups.")
+    ] = None,
+    groups: GROUPS = "utterance",
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Call a segment fake from this p(fake) on [default: of the records]."),
+    ] = None,
+    draws: DRAWS = 1_000,
+    seed: SEED = 0,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Evaluate recordings with both record and reference.")
+    ] = False,
+    as_json: AS_JSON = False,
+) -> None:
+    """Say how well fake parts are found: error rates of segments and seconds, overlap of spans, intervals."""
+    with plain_errors("nothing was written"):
+        from earwitness.operations.evaluate_spans import SpanRequest, run_evaluate_spans
+
+        request = SpanRequest(records, reference, protocol, groups, threshold, draws, seed, allow_missing)
+        run_evaluate_spans(request, as_json)
 
 
 CALIBRATE_HELP = """\b
