@@ -75,6 +75,7 @@ def whisper(width: int, layers: int, mel_bands: int = 80) -> Architecture:
 
 
 UNILM = "CC BY-SA 3.0 (microsoft/UniSpeech)"
+OPENAI = "MIT (openai/whisper)"  # its README; the hub's copies say Apache-2.0
 
 # The seven of AntiDeepfake come first.
 FRONT_ENDS: dict[str, FrontEndSource] = {
@@ -107,12 +108,12 @@ FRONT_ENDS: dict[str, FrontEndSource] = {
         93.16,
     ),
     "w2v-bert-2": FrontEndSource(large("w2v-bert", normalise=False), "facebook/w2v-bert-2.0", "MIT", 580.49),
-    "whisper-tiny": FrontEndSource(whisper(384, 4), "openai/whisper-tiny", "Apache-2.0", 8.21),
-    "whisper-base": FrontEndSource(whisper(512, 6), "openai/whisper-base", "Apache-2.0", 20.59),
-    "whisper-small": FrontEndSource(whisper(768, 12), "openai/whisper-small", "Apache-2.0", 88.15),
-    "whisper-medium": FrontEndSource(whisper(1024, 24), "openai/whisper-medium", "Apache-2.0", 307.22),
+    "whisper-tiny": FrontEndSource(whisper(384, 4), "openai/whisper-tiny", OPENAI, 8.21),
+    "whisper-base": FrontEndSource(whisper(512, 6), "openai/whisper-base", OPENAI, 20.59),
+    "whisper-small": FrontEndSource(whisper(768, 12), "openai/whisper-small", OPENAI, 88.15),
+    "whisper-medium": FrontEndSource(whisper(1024, 24), "openai/whisper-medium", OPENAI, 307.22),
     "whisper-large-v3": FrontEndSource(
-        whisper(1280, 32, mel_bands=128), "openai/whisper-large-v3", "Apache-2.0", 636.97
+        whisper(1280, 32, mel_bands=128), "openai/whisper-large-v3", OPENAI, 636.97
     ),
 }
 
@@ -122,11 +123,6 @@ HEADS_BY_WIDTH = {
     for row in FRONT_ENDS.values()
     if row.architecture.family != "whisper"
 }
-
-
-def frame_samples(architecture: Architecture) -> int:
-    """Samples that one frame looks at (its own, before attention): 400 for the convolutional ones."""
-    return 560 if architecture.family == "w2v-bert" else 400
 
 
 def least_samples(architecture: Architecture) -> int:
