@@ -34,10 +34,11 @@ KINDS = {  # ending: container, encoder
 }
 
 
-def timed(command: list[str]) -> dict[str, float]:
-    """Wall and CPU seconds and peak resident MiB of one process."""
+def timed(command: list[str], output: Path = Path(os.devnull)) -> dict[str, float]:
+    """Wall and CPU seconds and peak resident MiB of one process, which prints into the file `output`."""
     started, peak_kib = time.monotonic(), 0
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with output.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
     while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
         # Not ru_maxrss: it begins at the size of the process that forked, which is this one.
         status_file = Path(f"/proc/{process.pid}/status").read_text()

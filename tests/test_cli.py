@@ -222,3 +222,66 @@ def test_a_journal_of_another_calibration_is_refused(tmp_path, samples):
     card["calibration"]["clip"]["offset"] += 1
     (bundle / "model.json").write_text(json.dumps(card))
     assert run("scan", noise, "--model", bundle, "--resume", journal).returncode == 2
+
+
+def test_spans_go_into_rttm_and_label_tracks(mixed, tmp_path):
+    from earwitness.audio.rttm import read_rttm
+
+    (mixed / "sub").mkdir()
+    (mixed / "sub" / "generated-thorsten-de.ogg").write_bytes(
+        (mixed / "generated-thorsten-de.ogg").read_bytes()
+    )
+    outputs = ["--rttm", "fake.rttm", "--labels", "labels", "--resume", "journal"]
+    done = run("scan", "mixed", "--json", *outputs, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    found = {record["path"]: record for record in records(done)}
+    names = {
+        "mixed/genuine-ljspeech.flac": "genuine-ljspeech",
+        "mixed/generated-thorsten-de.ogg": "mixed_generated-thorsten-de.ogg",
+        "mixed/sub/generated-thorsten-de.ogg": "mixed_sub_generated-thorsten-de.ogg",
+    }
+    parts = read_rttm(tmp_path / "fake.rttm")
+    assert set(parts) == set(names.values())
+    assert {path.name for path in (tmp_path / "labels").iterdir()} == {
+        f"{n}.labels.txt" for n in names.values()
+    }
+    for path, name in names.items():
+        spans = [(span["start_s"], span["end_s"]) for span in found[path]["spans"]]
+        assert len(spans) == len([part for part in parts[name] if not part.bona_fide])
+        lines = (tmp_path / "labels" / f"{name}.labels.txt").read_text().splitlines()
+        assert [tuple(map(float, line.split("\t")[:2])) for line in lines] == spans
+        assert parts[name][-1].end_s == pytest.approx(found[path]["windows"][-1]["end_s"], abs=1e-6)
+    before = (tmp_path / "fake.rttm").read_text()
+    (tmp_path / "fake.rttm").unlink()
+    assert run("scan", "mixed", *outputs, cwd=tmp_path).returncode == 1  # all from the journal
+    assert (tmp_path / "fake.rttm").read_text() == before
+
+
+def test_files_of_spans_are_refused_where_they_would_lie_or_do_harm(tmp_path, samples):
+    import shutil
+
+    from earwitness.decision.bundle import EMBEDDED
+
+    clip = tmp_path / "clip.mp3"
+    clip.write_bytes((samples / "genuine-vctk.mp3").read_bytes())
+    bundle = shutil.copytree(EMBEDDED, tmp_path / "bundle")
+    card = json.loads((bundle / "model.json").read_text())
+    card["output"]["frame_hop_s"] = None
+    (bundle / "model.json").write_text(json.dumps(card))
+    taken = tmp_path / "clip.labels.txt"  # named outright, it is a recording like any other
+    taken.write_text("precious")
+    for arguments, message in (
+        ([clip, "--rttm", tmp_path / "x", "--model", bundle], "cannot tell which moments"),
+        ([clip, "--labels", tmp_path / "x", "--model", bundle], "cannot tell which moments"),
+        ([clip, "--rttm", clip], "name another file"),
+        ([clip, "--rttm", tmp_path / "x", "--csv", tmp_path / "x"], "name another file"),
+        ([clip, taken, "--labels", tmp_path], "name another file"),
+        ([clip, "--rttm", tmp_path / "no" / "x"], "missing or not writable"),
+        ([clip, "--labels", clip], "File exists"),
+    ):
+        done = run("scan", *arguments)
+        assert done.returncode == 2, message
+        assert message in done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+    assert clip.read_bytes() == (samples / "genuine-vctk.mp3").read_bytes()
+    assert taken.read_text() == "precious"

@@ -6,13 +6,9 @@ from hypothesis import strategies as st
 from earwitness.decision.scoring import (
     MAX_PADDING,
     SAMPLE_RATE,
-    TimelineBuilder,
     batches_by_length,
-    find_spans,
     score_clips,
-    worst_moment,
 )
-from earwitness.types import Timeline
 
 
 @given(st.lists(st.integers(1, 30 * SAMPLE_RATE), max_size=60))
@@ -61,33 +57,3 @@ def test_very_short_clips_are_scored_not_refused(detector, speech):
     scored = score_clips(detector, [speech[20_000:20_400]])[0]
     assert np.isfinite(scored.score)
     assert len(scored.frame_scores) == 1
-
-
-def test_timeline_averages_overlapping_windows(detector):
-    builder = TimelineBuilder(detector)
-    per_second = round(1 / detector.frame_hop_s)
-    builder.add(0, np.full(2 * per_second, 2.0))
-    builder.add(SAMPLE_RATE, np.full(2 * per_second, 4.0))
-    means = [s / n for s, n in zip(builder.sums, builder.counts, strict=True)]
-    steps = round(1 / detector.timeline_s)
-    assert means == pytest.approx([2.0] * steps + [3.0] * steps + [4.0] * steps, rel=0.05)
-    timeline = builder.finish([True] * steps + [False] * steps + [True] * steps, prior=0.5)
-    assert [p is None for p in timeline.p_fake] == [False] * steps + [True] * steps + [False] * steps
-
-
-def test_spans_join_over_one_step_and_drop_blips():
-    p = (0.1, 0.9, 0.9, 0.2, 0.9, 0.1, 0.1, 0.9, 0.1, None, 0.9, 0.9)
-    spans = find_spans(Timeline(0.5, p), 0.8, duration_s=5.9)
-    assert [(s.start_s, s.end_s) for s in spans] == [(0.5, 2.5), (5.0, 5.9)]
-    assert spans[0].p_fake == pytest.approx((0.9 * 3 + 0.2) / 4)
-    assert find_spans(Timeline(0.5, ()), 0.8, 0.0) == ()
-
-
-def test_worst_moment_is_where_p_fake_is_highest():
-    worst = worst_moment(Timeline(0.5, (0.1, 0.2, 0.9, 0.8, 0.9, 0.1, None)), 3.5)
-    assert worst is not None
-    assert (worst.start_s, worst.end_s) == (1.0, 2.5)
-    assert worst_moment(Timeline(0.5, (None, None)), 1.0) is None
-    single = worst_moment(Timeline(0.5, (0.4,)), 0.3)
-    assert single is not None
-    assert (single.end_s, single.p_fake) == (0.3, 0.4)

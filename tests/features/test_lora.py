@@ -13,8 +13,9 @@ from earwitness.features.lora import (  # noqa: E402
     LoraOptions,
     adapter_tensors,
     add_adapters,
-    load_adapters,
+    continue_adapters,
     merge_adapters,
+    read_adapters,
     save_adapters,
 )
 
@@ -83,25 +84,52 @@ def test_merging_keeps_the_output_and_leaves_a_plain_front_end(name):
         torch.testing.assert_close(frames(front_end), adapted, atol=2e-5, rtol=1e-4)
     assert set(front_end.state_dict()) == plain
     assert (adapted - frames(make(name))).abs().max() > 1e-3
-    with pytest.raises(ValueError, match="no adapters"):
-        merge_adapters(front_end)
+    assert merge_adapters(front_end) is None
 
 
-def test_only_the_adapter_is_saved_and_it_comes_back_on_its_own_base_alone(tmp_path):
+def test_adapters_are_saved_alone_and_come_out_of_the_weights_to_go_on(tmp_path):
     front_end = make("wavlm-large")
     count = add_adapters(front_end, OPTIONS)
     assert count == 2 * (3 * 4 * (64 + 64) + 2 * 4 * (64 + 96))  # rank * (inputs + outputs), two layers
     shake_adapters(front_end)
-    save_adapters(front_end, tmp_path / "adapter.safetensors", OPTIONS, "abc")
-    assert (tmp_path / "adapter.safetensors").stat().st_size < 4 * count + 8_000
-    other = make("wavlm-large")
-    assert load_adapters(other, tmp_path / "adapter.safetensors", "abc") == OPTIONS
+    own = {name: tensor.clone() for name, tensor in adapter_tensors(front_end).items()}
     with torch.no_grad():
-        torch.testing.assert_close(frames(other), frames(front_end))
+        adapted = frames(front_end)
+    adapters = merge_adapters(front_end)
+    assert adapters
+    path = tmp_path / "adapters.safetensors"
+    save_adapters(adapters, path, "abc")
+    assert path.stat().st_size < 4 * count + 8_000
+    continue_adapters(front_end, read_adapters(path, "abc"), OPTIONS)
+    for name, tensor in adapter_tensors(front_end).items():
+        assert torch.equal(tensor, own[name])
+    with torch.no_grad():
+        torch.testing.assert_close(frames(front_end), adapted, atol=2e-5, rtol=1e-4)
+        for tensor in adapter_tensors(front_end).values():
+            tensor.zero_()
+        torch.testing.assert_close(frames(front_end), frames(make("wavlm-large")), atol=2e-5, rtol=1e-4)
     with pytest.raises(ModelError, match="belong to weights abc"):
-        load_adapters(make("wavlm-large"), tmp_path / "adapter.safetensors", "def")
+        read_adapters(path, "def")
     with pytest.raises(ModelError, match="another front end"):
-        load_adapters(make("hubert", states=[1]), tmp_path / "adapter.safetensors", "abc")
+        continue_adapters(make("w2v-bert"), adapters, OPTIONS)
+    with pytest.raises(ModelError, match="rank 4 and alpha 8"):
+        continue_adapters(make("wavlm-large"), adapters, LoraOptions())
+    path.write_bytes(b"no tensors")
+    with pytest.raises(ModelError, match="not a file of adapters"):
+        read_adapters(path, "abc")
+
+
+def test_layers_that_are_no_longer_run_keep_their_adapters_in_the_weights():
+    front_end = make("wavlm-large")
+    add_adapters(front_end, OPTIONS)
+    shake_adapters(front_end)
+    adapters = merge_adapters(front_end)
+    assert adapters
+    merged = front_end.state_dict()
+    front_end.states = (1,)
+    continue_adapters(front_end, adapters, OPTIONS)
+    kept = "body.encoder.layers.1.attention.q_proj.weight"
+    assert torch.equal(front_end.state_dict()[kept], merged[kept])
 
 
 def test_layers_above_the_last_state_wanted_get_no_adapters():

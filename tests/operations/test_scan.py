@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -6,6 +7,9 @@ import soundfile
 
 import earwitness
 from earwitness import ScanOptions, scan, scan_many, to_record
+from earwitness.audio.frames import FrameGrid
+from earwitness.decision.engines import Outputs
+from earwitness.decision.localisation import Localisation, SpanRule
 
 
 def test_a_file_its_bytes_and_its_samples_get_one_verdict(samples):
@@ -83,6 +87,50 @@ def test_silence_around_a_clip_does_not_move_the_score(speech, before, after):
     assert padded.windows[0].start_s == pytest.approx(plain.windows[0].start_s + before * 1.024, abs=0.1)
     assert padded.timeline is not None
     assert len(padded.timeline.p_fake) == pytest.approx(len(speech) / 8_000 + 2.048 * (before + after), abs=1)
+
+
+def sees_marks(grid):
+    """Runs as a network whose frames tell, without fail, samples whose last bit is set."""
+
+    def run(clips):
+        frames = max(grid.count(len(clip)) for clip in clips)
+        scores = np.zeros((len(clips), frames + 1), np.float32)  # one too many, as of a padded batch
+        for row, clip in zip(scores, clips, strict=True):
+            middles = grid.middles(grid.count(len(clip)))
+            row[: len(middles)] = np.where(np.round(clip[middles] * 32_768).astype(int) & 1, -6, 6)
+        return Outputs(scores.mean(axis=1), scores, scores[:, :1])
+
+    return run
+
+
+def marked(speech, seconds, spans):
+    """Speech of 16 bits, the last of which is set within the spans."""
+    pcm = (np.resize(speech, seconds * 16_000) * 32_767).astype(np.int16) & ~1
+    for start, stop in spans:
+        pcm[start:stop] |= 1
+    return pcm
+
+
+@pytest.mark.parametrize("grid", [FrameGrid(320, 400, 200), FrameGrid(640, 512, 256), FrameGrid(320, 320, 0)])
+@pytest.mark.parametrize("seconds", [9, 101])  # whole, and in windows of which the last one is moved back
+@pytest.mark.parametrize("gate", [True, False])
+def test_spans_of_taught_frames_lie_where_the_fakes_do(detector, speech, tmp_path, grid, seconds, gate):
+    spans = [(30_007, 50_001), (60_000, 73_333)]
+    short = [(800_000, 804_000)] * (seconds > 9)  # than `min_s`
+    spans += [(896_000, 916_001), (1_595_000, 1_616_000)] * (seconds > 9)  # over two windows; to the end
+    path = tmp_path / "marked.wav"
+    soundfile.write(path, marked(speech, seconds, spans + short), 16_000)
+    rule = SpanRule(smooth_s=0.1, threshold=0.8, edge=0.8, min_s=0.3, merge_s=0.1)
+    how = Localisation(grid, 0.5, None, rule, True, None)
+    taught = dataclasses.replace(detector, run=sees_marks(grid), calibration=None, localisation=how)
+    verdict = scan(path, model=taught, gate=gate, timeline=True)
+    for found, (start, stop) in zip(verdict.spans, spans, strict=True):
+        assert abs(found.start_s * 16_000 - start) <= grid.hop
+        assert abs(found.end_s * 16_000 - stop) <= grid.hop
+    assert verdict.timeline is not None
+    steps = verdict.timeline.p_fake
+    assert steps[4:6] == pytest.approx((1, 1), abs=0.01)  # 2.0 to 3.0 s
+    assert steps[10] == pytest.approx(0, abs=0.01) or steps[10] is None
 
 
 def test_llr_and_p_fake_follow_from_the_card(samples, detector):

@@ -9,7 +9,14 @@ import typer
 
 from earwitness.cli.common import complain
 from earwitness.cli.corpus import corpus_app
-from earwitness.cli.judge import CALIBRATE_HELP, EVALUATE_HELP, calibrate, evaluate
+from earwitness.cli.judge import (
+    CALIBRATE_HELP,
+    EVALUATE_HELP,
+    EVALUATE_SPANS_HELP,
+    calibrate,
+    evaluate,
+    evaluate_spans,
+)
 from earwitness.cli.models import models_app
 from earwitness.cli.train import train_app
 
@@ -37,6 +44,7 @@ Exit codes:
 Examples:
   earwitness scan samples/
   earwitness scan call.m4a --timeline
+  earwitness scan interviews/ --rttm fake.rttm --labels labels/
   earwitness scan inbox/ --json > verdicts.jsonl
   earwitness scan archive/ --csv verdicts.csv --resume scan.journal
   find . -name '*.mp3' -print0 | earwitness scan -
@@ -87,8 +95,15 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, one record a file.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write a CSV.")] = None,
     timeline: Annotated[
-        bool, typer.Option("--timeline", help="Show where in the file it sounds fake.")
+        bool, typer.Option("--timeline", help="Show where in the file it sounds fake, and list the spans.")
     ] = False,
+    rttm: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write which parts sound fake as RTTM.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also write the fake spans as label tracks for Audacity."),
+    ] = None,
     threads: Annotated[
         int, typer.Option(metavar="N", min=0, max=256, help="Files at a time; 0 is one for each processor.")
     ] = 0,
@@ -128,12 +143,12 @@ def scan(
     Between the thresholds on the model's card the verdict is 'uncertain'.
     """
     from earwitness.errors import EarwitnessError
-    from earwitness.operations.run import run_scan
+    from earwitness.operations.run import Outputs, run_scan
     from earwitness.operations.scan import ScanOptions
 
     try:
         options = ScanOptions(prior, not no_gate, timeline, threads, parse_engine(engine))
-        code = run_scan(paths, options, model, as_json, csv, fail_on, resume)
+        code = run_scan(paths, options, model, Outputs(as_json, csv, resume, rttm, labels), fail_on)
     except (EarwitnessError, ValueError) as error:
         complain(error)
         raise typer.Exit(2) from None
@@ -151,4 +166,5 @@ def scan(
 
 
 app.command(epilog=EVALUATE_HELP)(evaluate)
+app.command(epilog=EVALUATE_SPANS_HELP)(evaluate_spans)
 app.command(epilog=CALIBRATE_HELP)(calibrate)

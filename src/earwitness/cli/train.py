@@ -1,4 +1,4 @@
-"""`earwitness train`: post-training and fine-tuning."""
+"""`earwitness train`: post-training, mix-frame post-training, fine-tuning, GRPO."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,10 +7,10 @@ import typer
 
 from earwitness.cli.common import plain_errors
 from earwitness.cli.flags import with_flags
-from earwitness.training.options import FineTuning, PostTraining
+from earwitness.training.options import FineTuning, Grpo, MixFrame, PostTraining
 
 train_app = typer.Typer(
-    help="Train detectors: post-training, fine-tuning.",
+    help="Train detectors: post-training, mix-frame post-training, fine-tuning, GRPO.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -46,12 +46,27 @@ Examples:
   earwitness train post demos.csv --head aasist --learning-rate 1e-3 --steps 5000 --out runs/aasist
   earwitness scan --model runs/mms/bundle samples/
 """
+MIX_FRAME_HELP = f"""{NOTE}\b
+Examples:
+  earwitness train mix-frame asvspoof5.csv --from wavlm-large --out runs/mixed
+  earwitness train finetune asvspoof5.csv --from runs/mixed/bundle --mode lora --head attm \\
+      --head-options '{{"head": "ecapa"}}' --out runs/detector
+  earwitness train mix-frame demos.csv --head logmel-cnn --mode full --learning-rate 2e-3 \\
+      --label spoof --utterance 1 --whole 0.5 --out runs/localiser
+"""
 FINETUNE_HELP = f"""{NOTE}\b
 Examples:
   earwitness train finetune mine.csv --from mms-300m-antideepfake --out runs/mine
   earwitness train finetune mine.csv --from mms-300m-antideepfake --crop-s 4 4 --out runs/short
   earwitness train finetune mine.csv --from wavlm-large --mode lora --head attm \\
       --head-options '{{"head": "ecapa"}}' --out runs/lora
+"""
+GRPO_HELP = f"""{NOTE}\b
+Examples:
+  earwitness train grpo mine.csv --from mms-300m-antideepfake --out runs/mine
+  earwitness train grpo mine.csv --from runs/mms/bundle --objective arcsine --out runs/arcsine
+  earwitness train grpo mine.csv --from runs/mms/bundle --objective cross-entropy --interpolate 0.5 \\
+      --out runs/half
 """
 
 
@@ -101,6 +116,30 @@ def train_post(
         )
 
 
+@train_app.command("mix-frame", epilog=MIX_FRAME_HELP)
+@with_flags(MixFrame)
+def train_mix_frame(
+    protocols: PROTOCOLS,
+    out: OUT,
+    model: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Front end or detector to begin from."),
+    ] = None,
+    head: HEAD = None,
+    head_options: HEAD_OPTIONS = "{}",
+    states: STATES = "",
+    valid: VALID = None,
+    root: ROOT = None,
+    options: MixFrame = MixFrame(),
+) -> None:
+    """Post-train on spliced clips, frame by frame: which part does not belong (MFPT)."""
+    with plain_errors("the same command goes on from the last checkpoint"):
+        from earwitness.training.command import run_mix_frame
+
+        start = (model, head, parse_options(head_options), states)
+        run_mix_frame(protocols, valid or [], root, out, start, options)
+
+
 @train_app.command("finetune", epilog=FINETUNE_HELP)
 @with_flags(FineTuning)
 def train_finetune(
@@ -123,3 +162,27 @@ def train_finetune(
 
         start = (model, head, parse_options(head_options), states)
         run_finetune(protocols, valid or [], root, out, start, options)
+
+
+@train_app.command("grpo", epilog=GRPO_HELP)
+@with_flags(Grpo)
+def train_grpo(
+    protocols: PROTOCOLS,
+    out: OUT,
+    model: Annotated[
+        str,
+        typer.Option("--from", metavar="MODEL", help="Post-trained detector to begin from: name or folder."),
+    ],
+    head: HEAD = None,
+    head_options: HEAD_OPTIONS = "{}",
+    states: STATES = "",
+    valid: VALID = None,
+    root: ROOT = None,
+    options: Grpo = Grpo(),
+) -> None:
+    """Fine-tune a post-trained detector and keep what it knows (GRPO and its kin)."""
+    with plain_errors("the same command goes on from the last checkpoint"):
+        from earwitness.training.command import run_grpo
+
+        start = (model, head, parse_options(head_options), states)
+        run_grpo(protocols, valid or [], root, out, start, options)

@@ -8,15 +8,18 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from earwitness.audio.frames import Windowing
+from earwitness.audio.frames import FrameGrid, Windowing
 from earwitness.decision.bundle import GRAPH, GRAPH_DATA, WEIGHTS, check_file, find_bundle, read_card
 from earwitness.decision.calibration import Calibration
 from earwitness.decision.engines import Runner, cuda_available, open_graph, open_torch, outside
+from earwitness.decision.localisation import Localisation, SpanRule
 from earwitness.errors import ModelError
 from earwitness.types import ModelId, Thresholds
 
 Engine = Literal["auto", "onnx", "torch"]
 MAX_WINDOW_S = 120.0  # more would not fit into memory with the larger models
+MAX_SPAN_S = 10.0  # that a card may ask of a span
+TAUGHT_ONLY = {"logmel-cnn"}  # heads with a layer for frames that only frames teach
 BATCH_S = {"onnx": 48.0, "torch": 48.0, "gpu": 960.0}  # audio in one batch, padding included
 
 
@@ -28,14 +31,11 @@ class Detector:
     run: Runner
     engine: str  # onnx, torch or gpu
     calibration: Calibration | None  # clip scores; None: scores are raw
-    frame_calibration: Calibration | None  # means of frame scores over `timeline_s`
     thresholds: Thresholds
     windowing: Windowing
     min_samples: int
     padding: bool  # whether clips of different lengths may share a batch
-    frame_hop_s: float | None  # None: the model cannot say which frames
-    frame_length_s: float
-    timeline_s: float
+    localisation: Localisation | None  # None: the model cannot say which moments
     card: dict[str, Any]
 
     @property
@@ -58,6 +58,8 @@ def load_detector(
     """
     folder = find_bundle(bundle)
     card = read_card(folder)
+    if card.get("unfinished"):
+        raise ModelError(f"{card['name']} is no detector yet: {card['unfinished']}")
     chosen = choose_engine(card, engine)
     if chosen == "onnx":
         graph = check_file(folder, card, GRAPH)
@@ -83,39 +85,86 @@ def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
     Raises:
         ModelError: a field is not what it should be.
     """
-    calibration, output = card["calibration"], card["output"]
+    calibration = card["calibration"]
     try:
-        hop_s = output["frame_hop_s"]
+        thresholds, windows = Thresholds(**card["thresholds"]), Windowing(**card["windowing"])
         settings = {
             "calibration": Calibration(**calibration["clip"]) if calibration else None,
-            "frame_calibration": Calibration(**calibration["timeline"]) if calibration else None,
-            "thresholds": Thresholds(**card["thresholds"]),
-            "windowing": Windowing(**card["windowing"]),
+            "thresholds": thresholds,
+            "windowing": windows,
             "min_samples": int(card["input"]["min_samples"]),
             "padding": bool(card["input"].get("padding", True)),
-            "frame_hop_s": None if hop_s is None else float(hop_s),
-            "frame_length_s": float(output.get("frame_length_s") or hop_s or 0.0),
-            "timeline_s": float(output["timeline_s"]),
+            "localisation": read_localisation(card, thresholds.fake),
         }
-        windows, numbers = settings["windowing"], [*vars(settings["thresholds"]).values()]
-        numbers += [
-            n for c in (settings["calibration"], settings["frame_calibration"]) if c for n in vars(c).values()
-        ]
-        bounds = (
-            ("windowing.whole_s", windows.whole_s, 0.1, MAX_WINDOW_S),
-            ("windowing.hop_s", windows.hop_s, 0.1, MAX_WINDOW_S),
-            ("input.min_samples", settings["min_samples"], 1, MAX_WINDOW_S * 16_000),
-            ("output.frame_hop_s", hop_s or 0.02, 0.001, MAX_WINDOW_S),
-            ("output.frame_length_s", settings["frame_length_s"], 0.0, MAX_WINDOW_S),
-            ("output.timeline_s", settings["timeline_s"], 0.02, MAX_WINDOW_S),
-            *(("calibration or thresholds", number, -1e6, 1e6) for number in numbers),
-        )
-        for name, value, low, high in bounds:
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}, not within {low:g} to {high:g}")
+        within("windowing.whole_s", windows.whole_s, 0.1, MAX_WINDOW_S)
+        within("windowing.hop_s", windows.hop_s, 0.1, MAX_WINDOW_S)
+        within("input.min_samples", settings["min_samples"], 1, MAX_WINDOW_S * 16_000)
+        for part in (thresholds, settings["calibration"]):
+            for number in vars(part).values() if part else ():
+                within("calibration or thresholds", number, -1e6, 1e6)
         return settings
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder}: the card has a field that cannot be used: {error}") from None
+
+
+def read_localisation(card: dict[str, Any], fake: float) -> Localisation | None:
+    """What a card says of frames; None where its network has no scores for them that mean anything.
+
+    Where frames were taught, `localisation` holds the numbers of `SpanRule` and, perhaps, a
+    `calibration` of smoothed frame scores in the place of the timeline's. For other networks a span is
+    a second of steps or more at or above the threshold `fake`, over gaps of one step.
+
+    Raises:
+        ValueError, TypeError, KeyError: a field is not what it should be.
+    """
+    output, calibration, found = card["output"], card["calibration"], card.get("localisation")
+    step_s, hop_s = float(output["timeline_s"]), output["frame_hop_s"]
+    within("output.timeline_s", step_s, 0.02, MAX_WINDOW_S)
+    steps = Calibration(**calibration["timeline"]) if calibration else None
+    frames, rule = steps, SpanRule(0.0, fake, fake, 1.0, step_s)
+    if found is not None:
+        numbers = dict(found)
+        own = numbers.pop("calibration", None)
+        frames = Calibration(**own) if own else steps
+        rule = SpanRule(**numbers)
+        for name in ("threshold", "edge"):
+            within(f"localisation.{name}", getattr(rule, name), 0.0, 1.0)
+        for name in ("smooth_s", "min_s", "merge_s"):
+            within(f"localisation.{name}", getattr(rule, name), 0.0, MAX_SPAN_S)
+    for part in (steps, frames):
+        for number in vars(part).values() if part else ():
+            within("calibration", number, -1e6, 1e6)
+    if hop_s is None or (found is None and not knows_frames(card)):
+        return None
+    length_s = output.get("frame_length_s") or hop_s
+    middle_s = output.get("frame_middle_s")
+    middle_s = length_s / 2 if middle_s is None else middle_s
+    within("output.frame_hop_s", hop_s, 0.001, MAX_WINDOW_S)
+    within("output.frame_length_s", length_s, 0.001, MAX_WINDOW_S)
+    within("output.frame_middle_s", middle_s, 0.0, MAX_WINDOW_S)
+    grid = FrameGrid.from_seconds(hop_s, length_s, middle_s)
+    return Localisation(grid, step_s, steps, rule, found is not None, frames)
+
+
+def knows_frames(card: dict[str, Any]) -> bool:
+    """Whether frame scores come with those of clips, or were the last thing that training taught."""
+    architecture, training = card.get("architecture"), card.get("training")
+    if not isinstance(architecture, dict) or architecture.get("head") not in TAUGHT_ONLY:
+        return True
+    if not isinstance(training, dict):
+        return False
+    taught = training.get("options", {}).get("label") == "spoof"  # not: foreign material
+    return (training.get("recipes") or [""])[-1] == "mix-frame" and taught
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Refuse what is out of bounds, or no number.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}, not within {low:g} to {high:g}")
 
 
 def choose_engine(card: dict[str, Any], engine: Engine) -> Literal["onnx", "torch", "gpu"]:

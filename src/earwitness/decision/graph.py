@@ -64,6 +64,7 @@ def write_graph(network: Any, target: Path, min_samples: int, free_length: bool 
         logging.getLogger("torch.onnx").setLevel(level)
     assert program is not None
     strip(program.model)
+    keep_apart(program.model, set(names))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     program.save(str(target), external_data=weights > INLINE_LIMIT)
 
@@ -78,6 +79,15 @@ def strip(model: Any) -> None:
             value.metadata_props.clear()
         part.metadata_props.clear()
     model.metadata_props.clear()
+
+
+def keep_apart(model: Any, names: set[str]) -> None:
+    """Rename inner values that the exporter called after an output: w2v-BERT has an `embedding` inside."""
+    outputs = set(model.graph.outputs)
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name in names and value not in outputs:
+                value.name = f"inner_{value.name}"
 
 
 def check_graph(

@@ -20,7 +20,7 @@ from earwitness.decision.bundle import (
     unfinished,
     write_card,
 )
-from earwitness.decision.network import HEADS, Blueprint, Network, gives_frame_scores
+from earwitness.decision.network import HEADS, Blueprint, Network, frame_grid
 from earwitness.errors import ModelError
 from earwitness.features.checkpoints import first_line, read_tensors
 from earwitness.features.convert import (
@@ -32,7 +32,7 @@ from earwitness.features.convert import (
     looks_like,
 )
 from earwitness.features.encoders import FrontEnd
-from earwitness.features.frontends import FRONT_ENDS, HOP, Architecture, frame_samples, least_samples
+from earwitness.features.frontends import FRONT_ENDS, Architecture, least_samples
 
 ANTIDEEPFAKE = "m_ssl.model."
 FIXED_SAMPLES = 64_600  # about four seconds, the clips of the ASVspoof baselines
@@ -265,7 +265,7 @@ def make_card(name: str, blueprint: Blueprint, licence: str) -> dict[str, Any]:
     least = least_samples(front_end) if front_end and blueprint.head in (None, "linear") else LEAST_SAMPLES
     window_s = FIXED_SAMPLES / 16_000
     fixed = {"whole_s": window_s, "window_s": window_s, "hop_s": window_s}
-    frames = front_end is not None and gives_frame_scores(blueprint)
+    grid = frame_grid(blueprint)
     return {
         "name": name,
         "version": "1",
@@ -280,8 +280,9 @@ def make_card(name: str, blueprint: Blueprint, licence: str) -> dict[str, Any]:
         },
         "output": {
             "score": "logit of bona fide minus logit of spoof: higher is more bona fide",
-            "frame_hop_s": HOP / 16_000 if frames else None,
-            "frame_length_s": frame_samples(front_end) / 16_000 if front_end and frames else None,
+            "frame_hop_s": grid.hop_s if grid else None,
+            "frame_length_s": grid.length_s if grid else None,
+            "frame_middle_s": grid.middle_s if grid else None,
             "timeline_s": 0.5,
         },
         "windowing": fixed if samples else asdict(Windowing()),

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from earwitness.audio.frames import FrameGrid
 from earwitness.decision.heads.output import HeadOutput
 
 SAMPLE_RATE = 16_000
@@ -26,7 +27,7 @@ WINDOW = 512  # samples, 32 ms
 HOP = 160  # samples, 10 ms
 MELS = 80
 FRAME_STRIDE = 4  # log-mel frames per output frame
-FRAME_HOP_S = HOP * FRAME_STRIDE / SAMPLE_RATE  # 0.04 s between frame scores
+GRID = FrameGrid(HOP * FRAME_STRIDE, WINDOW, WINDOW // 2)  # of the frame scores: 40 ms apart
 EMBEDDING = 128
 
 
@@ -116,7 +117,7 @@ class LogMelCnn(nn.Module):
     """`forward` gives score (batch,), frame_scores (batch, frames), embedding (batch, 128).
 
     The score is the logit of bona fide minus the logit of spoof: higher is more bona fide.
-    Frame t covers samples around 640 t; frames beyond a clip's end hold zero.
+    Frames lie on `GRID`; those beyond a clip's end hold zero.
     """
 
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128), dropout: float = 0.3) -> None:
@@ -159,7 +160,8 @@ class LogMelCnn(nn.Module):
 class LogMelHead(nn.Module):
     """The same network as a head of `network.py`: (batch, samples) and lengths -> logits.
 
-    Its score is the difference of the logits, [-score / 2, score / 2].
+    Its score is the difference of the logits, [-score / 2, score / 2]. Its frame scores have a layer
+    of their own, which knows nothing until it is taught with frames.
     """
 
     READS = "waveform"
@@ -170,5 +172,5 @@ class LogMelHead(nn.Module):
         self.network = LogMelCnn(tuple(widths), dropout)  # type: ignore[arg-type]
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> HeadOutput:
-        score, _, embedding = self.network(waveform, lengths)
-        return HeadOutput(torch.stack([-score, score], dim=1) / 2, embedding, None)
+        score, frame_scores, embedding = self.network(waveform, lengths)
+        return HeadOutput(torch.stack([-score, score], dim=1) / 2, embedding, frame_scores)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from earwitness.audio.frames import FrameGrid
 from earwitness.decision.heads.aasist import Aasist, AasistHead
 from earwitness.decision.heads.attm import AttM
 from earwitness.decision.heads.ecapa import Ecapa
@@ -28,10 +29,11 @@ from earwitness.decision.heads.resnet34 import ResNet34
 from earwitness.decision.heads.sls import SensitiveLayers
 from earwitness.decision.heads.tcm import ConformerTcm
 from earwitness.decision.heads.vib import Bottleneck
+from earwitness.decision.logmel_cnn import GRID as LOGMEL_GRID
 from earwitness.decision.logmel_cnn import LogMelHead
 from earwitness.errors import ModelError
 from earwitness.features.convert import MAX_LAYERS
-from earwitness.features.encoders import FrontEnd
+from earwitness.features.encoders import FrontEnd, front_end_grid
 from earwitness.features.frontends import Architecture
 
 HEADS: dict[str, Any] = {
@@ -54,7 +56,9 @@ HEADS: dict[str, Any] = {
     "logmel-cnn": LogMelHead,
 }
 
-FRAME_LEVEL = {"linear", "oc-softmax", "mlp", "lstm", "nes2net", "vib"}  # whose last layer sees single frames
+# Heads that say which frames. The last layer of all but the last one sees single frames, so that frame
+# scores come with those of clips; "logmel-cnn" has a layer for them that must be taught.
+FRAME_LEVEL = ("linear", "oc-softmax", "mlp", "lstm", "nes2net", "vib", "logmel-cnn")
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,12 @@ def read_blueprint(card: Mapping[str, Any], where: Path) -> Blueprint:
     return blueprint
 
 
-def gives_frame_scores(blueprint: Blueprint) -> bool:
-    """Whether the network says which frames are fake, and not only that the clip is."""
+def frame_grid(blueprint: Blueprint) -> FrameGrid | None:
+    """Where the frames lie that the network scores; None where it only says that a clip is fake."""
     name = blueprint.options.get("head", "lstm") if blueprint.head == "attm" else blueprint.head
-    return name in FRAME_LEVEL
+    if name not in FRAME_LEVEL:
+        return None
+    return front_end_grid(blueprint.front_end) if blueprint.front_end else LOGMEL_GRID
 
 
 class Network(nn.Module):

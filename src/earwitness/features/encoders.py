@@ -15,21 +15,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from earwitness.audio.frames import FrameGrid
 from earwitness.features.filterbanks import KaldiFilterBank, WhisperLogMel
 from earwitness.features.frontends import CONV_KERNELS, CONV_STRIDES, HOP, Architecture, make_body
 
 NORMALISE_EPS = 1e-5  # that of torch's layer_norm, as AntiDeepfake; 1e-7 moves quiet clips
 
 
-def count_frames(architecture: Architecture, lengths: Tensor) -> Tensor:
-    """Samples -> frames, both (batch,)."""
+def front_end_grid(architecture: Architecture) -> FrameGrid:
+    """Where its frames lie, before attention mixes them.
+
+    Convolutions: kernels and strides of `frontends.py` see 400 samples. w2v-BERT stacks two frames of
+    400 samples, 160 apart. Whisper's are centred on every second frame of a filter bank whose first is
+    centred on the first sample, and it has as many as there are whole hops.
+    """
     if architecture.family == "whisper":
-        return torch.div(lengths, HOP, rounding_mode="floor").clamp(min=1)
-    if architecture.family == "w2v-bert":
-        return torch.div(torch.div(lengths - 400, 160, rounding_mode="floor") + 1, 2, rounding_mode="floor")
-    for kernel, stride in zip(CONV_KERNELS, CONV_STRIDES, strict=True):
-        lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
-    return lengths
+        return FrameGrid(HOP, HOP, 0)
+    length = 560 if architecture.family == "w2v-bert" else 400
+    return FrameGrid(HOP, length, length // 2)
+
+
+def count_frames(architecture: Architecture, lengths: Tensor) -> Tensor:
+    """Samples -> frames of `front_end_grid`, both (batch,), for clips of `least_samples` or more."""
+    grid = front_end_grid(architecture)
+    return torch.div(lengths - grid.length, grid.hop, rounding_mode="floor") + 1
 
 
 def inside_mask(lengths: Tensor, size: int) -> Tensor:
@@ -97,6 +106,7 @@ class FrontEnd(nn.Module):
 
     def embed(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """What enters the first layer, (batch, frames, width), and the mask (batch, frames)."""
+        samples = waveform.shape[1]
         with torch.autocast(waveform.device.type, enabled=False):  # sums over a clip need float32
             waveform = waveform.float() * inside_mask(lengths, waveform.shape[1])
             if self.architecture.normalise:
@@ -107,8 +117,8 @@ class FrontEnd(nn.Module):
                 waveform = self.mel(waveform)
         waveform = waveform.to(next(self.body.parameters()).dtype)
         frames = count_frames(self.architecture, lengths)
-        if self.architecture.family == "whisper":
-            hidden = embed_whisper(self.body, waveform)
+        if self.architecture.family == "whisper":  # its filter bank goes on a little beyond the end
+            hidden = embed_whisper(self.body, waveform)[:, : samples // HOP]
             return hidden, inside_mask(frames, hidden.shape[1])
         if self.architecture.family == "w2v-bert":
             hidden, _ = self.body.feature_projection(waveform)

@@ -1,4 +1,4 @@
-"""Low-rank adapters on a front end: add, merge, save and load only them.
+"""Low-rank adapters on a front end: add, merge into the weights, take out again to go on with.
 
 Hu et al., arXiv:2106.09685, section 4.1: a frozen weight W becomes W + (alpha / rank) B A. The
 defaults are those of mix-frame post-training (Pan et al., arXiv:2606.25328): rank 32 on query, key,
@@ -8,7 +8,7 @@ transformers' own walk the adapters on them would be passed by without a word.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,15 @@ FEED_FORWARD = {
     "w2v-bert": tuple(f"ffn{i}.{name}_dense" for i in (1, 2) for name in ("intermediate", "output")),
     "whisper": ("fc1", "fc2"),
 }
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Adapters apart from their front end."""
+
+    rank: int
+    alpha: int
+    tensors: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -84,60 +93,84 @@ def adapter_tensors(front_end: FrontEnd) -> dict[str, Any]:
     return {name: tensor for name, tensor in front_end.named_parameters() if ".lora_" in name}
 
 
-def merge_adapters(front_end: FrontEnd) -> None:
+def merge_adapters(front_end: FrontEnd) -> Adapters | None:
     """Work the adapters into the weights and take them off, in place; the output stays.
 
-    Raises:
-        ValueError: there are none.
+    Returns what they were; None where there are none.
     """
     from peft.tuners.lora import LoraLayer
 
     adapted = [(name, module) for name, module in front_end.named_modules() if isinstance(module, LoraLayer)]
     if not adapted:
-        raise ValueError("the front end has no adapters to merge")
+        return None
+    first, tensors = adapted[0][1], adapter_tensors(front_end)
+    found = Adapters(
+        first.r["default"],
+        first.lora_alpha["default"],
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
+    )
+    del front_end.peft_config  # peft's note that there are adapters
     for name, module in adapted:
         module.merge(safe_merge=True)  # type: ignore[operator]
         parent, _, last = name.rpartition(".")
         setattr(front_end.get_submodule(parent), last, module.get_base_layer())
+    return found
 
 
-def save_adapters(front_end: FrontEnd, path: Path, options: LoraOptions, base_digest: str) -> None:
-    """Write the adapters alone, with their options and the digest of the weights they belong to."""
+def save_adapters(adapters: Adapters, path: Path, digest: str) -> None:
+    """Write adapters, with the digest of the weights into which they were worked."""
     from safetensors.torch import save_file
 
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(front_end).items()
-    }
-    if not tensors:
-        raise ValueError("the front end has no adapters to save")
-    save_file(tensors, path, {"options": json.dumps(asdict(options)), "base": base_digest})
+    about = {"rank": adapters.rank, "alpha": adapters.alpha, "weights": digest}
+    save_file(adapters.tensors, path, {name: json.dumps(value) for name, value in about.items()})
 
 
-def load_adapters(front_end: FrontEnd, path: Path, base_digest: str) -> LoraOptions:
-    """Add the adapters of a file to a front end without any; returns their options.
+def read_adapters(path: Path, digest: str) -> Adapters:
+    """The adapters of a file.
 
     Raises:
-        ModelError: the file is damaged, or belongs to other weights or another front end.
+        ModelError: the file is damaged, or belongs to other weights than those of this digest.
     """
-    import torch
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
+            about = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        options = LoraOptions(**json.loads(about["options"]))
+        found = Adapters(int(about["rank"]), int(about["alpha"]), tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: not a file of adapters: {error}") from None
-    if about.get("base") != base_digest:
+    if about.get("weights") != digest:
         raise ModelError(
-            f"{path}: the adapters belong to weights {str(about.get('base'))[:12]}, not to {base_digest[:12]}"
+            f"{path}: the adapters belong to weights {str(about.get('weights'))[:12]}, not to {digest[:12]}"
+        )
+    return found
+
+
+def continue_adapters(front_end: FrontEnd, adapters: Adapters, options: LoraOptions) -> None:
+    """Take adapters off the weights into which they were worked and put them on again, to go on with.
+
+    The output stays, to rounding. Adapters of layers that are no longer run stay in the weights; a layer that
+    had none gets a new one.
+
+    Raises:
+        ModelError: the adapters are those of another front end, or of another rank or scale than `options`.
+    """
+    import torch
+    from peft.tuners.lora import LoraLayer
+
+    if (adapters.rank, adapters.alpha) != (options.rank, options.alpha):
+        raise ModelError(
+            f"the model's adapters have rank {adapters.rank} and alpha {adapters.alpha}; train with these"
         )
     add_adapters(front_end, options)
     own = adapter_tensors(front_end)
-    if set(own) != set(tensors) or any(own[name].shape != tensors[name].shape for name in own):
-        raise ModelError(f"{path}: the adapters are those of another front end")
+    shared = set(own) & set(adapters.tensors)
+    if not shared or any(own[name].shape != adapters.tensors[name].shape for name in shared):
+        raise ModelError("the model's adapters are those of another front end")
     with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
-    return options
+        for name in shared:
+            own[name].copy_(adapters.tensors[name])
+        for module in front_end.modules():
+            if isinstance(module, LoraLayer):  # a new one is zero: nothing is taken off
+                module.get_base_layer().weight -= module.get_delta_weight("default")  # type: ignore[operator]

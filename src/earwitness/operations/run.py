@@ -8,66 +8,85 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from earwitness.audio.io import Source
 from earwitness.decision.bundle import find_bundle, read_card
-from earwitness.decision.detector import choose_engine
+from earwitness.decision.detector import choose_engine, read_settings
 from earwitness.errors import InputError
 from earwitness.evidence import printable_path, to_record
+from earwitness.operations.exports import LABELS_END, SpanFiles, safe_names
 from earwitness.operations.inputs import find_files, read_list, real_name
-from earwitness.operations.journal import Journal
+from earwitness.operations.journal import Journal, Key
 from earwitness.operations.scan import NOT_CALIBRATED, ScanOptions, check, scan_many
 from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise, visible
 from earwitness.types import VERDICTS
 
+STREAM: Key = ("<stream>", None)  # how the record of a stream names it
 EXIT_OK, EXIT_FAILED, EXIT_MATCHED = 0, 1, 3
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Where answers go: to the standard output as a table or JSON, and into files."""
+
+    as_json: bool = False
+    csv: Path | None = None
+    journal: Path | None = None
+    rttm: Path | None = None
+    labels: Path | None = None  # a folder
+
+
 def run_scan(
-    named: list[str],
-    options: ScanOptions,
-    model: str | None,
-    as_json: bool,
-    csv_file: Path | None,
-    fail_on: str,
-    journal_file: Path | None,
+    named: list[str], options: ScanOptions, model: str | None, outputs: Outputs, fail_on: str
 ) -> int:
     """Scan what is named, show it, and give the exit code.
 
     Raises:
-        InputError: nothing to scan, an unknown verdict in `fail_on`, or a journal of other work.
+        InputError: nothing to scan, an unknown verdict in `fail_on`, a journal of other work, an output
+            that cannot be written, or of spans that the model cannot tell.
         ModelError: the bundle cannot be used.
         ValueError: the prior is not between 0 and 1.
     """
     check(options)
     if sys.stdout is None:
         raise InputError("usage", "the standard output is closed; send it to a file or to /dev/null")
-    card = read_card(find_bundle(model))  # before any file is written
+    folder = find_bundle(model)
+    card = read_card(folder)  # before any file is written
     choose_engine(card, options.engine)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     wanted = parse_verdicts(fail_on)
+    if outputs.rttm or outputs.labels:
+        check_spans(card, folder)
     sources, skipped = gather(named)
-    guard_outputs(csv_file, journal_file, sources)
+    names: dict[Key, str] = {}
+    if outputs.rttm or outputs.labels:
+        names = safe_names([source_key(source) or STREAM for source in sources])
+    guard_outputs(outputs, sources, names)
     counts: Counter[str] = Counter()
     started = time.monotonic()
     with ExitStack() as stack:
         journal, todo = None, sources
-        if journal_file:
-            journal = stack.enter_context(Journal(journal_file, journal_head(card, options)))
+        if outputs.journal:
+            journal = stack.enter_context(Journal(outputs.journal, journal_head(card, options)))
             todo = [source for source in sources if source_key(source) not in journal.records]
-        show = JsonLines() if as_json else Table(options.timeline)
-        table_file = stack.enter_context(CsvFile(csv_file)) if csv_file else None
+        show = JsonLines() if outputs.as_json else Table(options.timeline)
+        files: list[CsvFile | SpanFiles] = []
+        if outputs.csv:
+            files.append(stack.enter_context(CsvFile(outputs.csv)))
+        if outputs.rttm or outputs.labels:
+            files.append(stack.enter_context(SpanFiles(names, outputs.rttm, outputs.labels)))
         progress = stack.enter_context(make_progress(len(sources)))
         for record in records(sources, todo, journal, options, model):
             counts[record["verdict"]] += 1
             show(record)
-            if table_file:
-                table_file.write(record)
+            for file in files:
+                file.write(record)
             progress.advance(progress.task_ids[0])
-    if not as_json:
+    if not outputs.as_json:
         summarise(counts, time.monotonic() - started, skipped, len(sources) - len(todo))
         if card["calibration"] is None:
             sys.stderr.write(f"{card['name']}: {NOT_CALIBRATED}\n")
@@ -117,19 +136,36 @@ def gather(named: list[str]) -> tuple[list[Source], int]:
     return sources, found.skipped
 
 
-def source_key(source: Source) -> tuple[str, str | None] | None:
+def source_key(source: Source) -> Key | None:
     """How a journal names a source; None for a stream, which cannot be gone on with."""
     return printable_path(source) if isinstance(source, Path) else None
 
 
-def guard_outputs(csv_file: Path | None, journal_file: Path | None, sources: list[Source]) -> None:
+def check_spans(card: dict[str, Any], folder: Path) -> None:
+    """Refuse files of spans from a model that only knows whole recordings.
+
+    Raises:
+        InputError: `usage`.
+        ModelError: the card has a field that cannot be used.
+    """
+    if read_settings(card, folder)["localisation"] is None:
+        raise InputError(
+            "usage",
+            f"--rttm, --labels: {card['name']} cannot tell which moments are fake; take a model that can",
+        )
+
+
+def guard_outputs(outputs: Outputs, sources: list[Source], names: dict[Key, str]) -> None:
     """Never write over a recording, nor two outputs into one file.
 
     Raises:
         InputError: `usage`.
     """
     taken = {real_name(source) for source in sources if isinstance(source, Path)}
-    for option, path in (("--resume", journal_file), ("--csv", csv_file)):
+    wanted = [("--resume", outputs.journal), ("--csv", outputs.csv), ("--rttm", outputs.rttm)]
+    if outputs.labels:
+        wanted += [("--labels", outputs.labels / f"{name}{LABELS_END}") for name in names.values()]
+    for option, path in wanted:
         if path is None:
             continue
         if real_name(path) in taken:

@@ -21,15 +21,8 @@ from earwitness.audio.io import SAMPLE_RATE, Recording, Source, digest, open_fil
 from earwitness.audio.quality import MIN_SPEECH_S, QualityMeter, refuse, speech_graph, warn
 from earwitness.decision.bundle import find_bundle, read_card
 from earwitness.decision.detector import Detector, Engine, choose_engine, load_detector
-from earwitness.decision.scoring import (
-    ClipScore,
-    TimelineBuilder,
-    calibrated,
-    find_spans,
-    recording_score,
-    score_clips,
-    worst_moment,
-)
+from earwitness.decision.localisation import FrameTrack, locate, worst_moment
+from earwitness.decision.scoring import ClipScore, calibrated, recording_score, score_clips
 from earwitness.errors import InputError
 from earwitness.evidence import decide, printable_path
 from earwitness.types import AudioInfo, Failure, Quality, Verdict, Window
@@ -67,7 +60,7 @@ class Heard:
     clip: np.ndarray | None = None  # decoded, not scored yet
     clip_start: int = 0  # sample of the recording at which `clip` begins
     windows: list[Window] = field(default_factory=list)
-    steps: TimelineBuilder | None = None
+    track: FrameTrack | None = None
     refused: Failure | None = None
     error: Failure | None = None
 
@@ -238,7 +231,7 @@ def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) 
 def listen(detector: Detector, heard: Heard, recording: Recording, options: ScanOptions, stop: Event) -> None:
     """Run the sound track through gate and windows; fills `heard`."""
     meter = QualityMeter()
-    heard.steps = TimelineBuilder(detector) if detector.frame_hop_s else None
+    heard.track = FrameTrack(detector.localisation.grid) if detector.localisation else None
     whole = round(detector.windowing.whole_s * SAMPLE_RATE)
     pending: list[tuple[int, np.ndarray]] = []
 
@@ -266,7 +259,8 @@ def listen(detector: Detector, heard: Heard, recording: Recording, options: Scan
                 score_pending()
     score_pending()
     heard.quality = meter.finish()
-    heard.speaking = meter.speaking(detector.timeline_s) if options.gate else []
+    if detector.localisation and options.gate:
+        heard.speaking = meter.speaking(detector.localisation.step_s)
     heard.warnings += recording.notes
     if not heard.quality.duration_s:
         raise InputError("no-samples", "the sound track holds no samples; export it again")
@@ -313,8 +307,8 @@ def add_window(detector: Detector, heard: Heard, start: int, audio: np.ndarray, 
             llr=calibrated(detector, scored.score),
         )
     )
-    if heard.steps and scored.frame_scores is not None:
-        heard.steps.add(start, scored.frame_scores)
+    if heard.track and scored.frame_scores is not None:
+        heard.track.add(start, len(audio), scored.frame_scores)
     heard.clip = None
 
 
@@ -343,8 +337,11 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
     score = recording_score(heard.windows)
     llr = calibrated(detector, score)
     name, p_fake, rule = decide(llr, heard.windows, options.prior, detector.thresholds)
-    timeline = heard.steps.finish(heard.speaking, options.prior) if heard.steps else None
     duration_s = max(window.end_s for window in heard.windows)
+    timeline, spans = None, ()
+    if heard.track and detector.localisation:
+        how = detector.localisation
+        timeline, spans = locate(heard.track, how, heard.speaking, options.prior, duration_s)
     return replace(
         failed,
         verdict=name,
@@ -353,7 +350,7 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
         llr=llr,
         p_fake=p_fake,
         windows=tuple(heard.windows),
-        spans=find_spans(timeline, detector.thresholds.fake, duration_s) if timeline else (),
+        spans=spans,
         worst=worst_moment(timeline, duration_s) if timeline else None,
         timeline=timeline if options.timeline else None,
         warnings=(*failed.warnings, *([] if detector.calibration else [NOT_CALIBRATED])),

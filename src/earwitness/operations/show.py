@@ -31,6 +31,7 @@ COLOURS = {
     "no-speech": "dim",
     "error": "magenta",
 }
+MOST_SPANS = 20  # listed under a row
 HEAD = f"{'verdict':<10}{'p(fake)':>7}  {'length':>8}  {'worst moment':<15}  file"
 BLOCKS = "▁▂▃▄▅▆▇█"
 CSV_COLUMNS = (
@@ -83,8 +84,11 @@ def remarks(record: dict[str, Any]) -> list[str]:
 
 
 def draw(record: dict[str, Any], width: int) -> list[Text]:
-    """A bar of blocks, one for each stretch, as high as its mean P(fake); a dot where nobody speaks."""
-    thresholds = record["thresholds"]
+    """A bar of blocks with its scale, and the spans that sound fake.
+
+    A block is as high as the mean P(fake) of its stretch, or as that of a span within, which
+    would drown in minutes of other speech; a dot stands where nobody speaks.
+    """
     steps, step_s = record["timeline"]["p_fake"], record["timeline"]["step_s"]
     columns = max(20, min(width - 12, 100))
     each = -(-len(steps) // columns)  # steps in one column
@@ -94,11 +98,30 @@ def draw(record: dict[str, Any], width: int) -> list[Text]:
         if not values:
             bar.append("·", "dim")
             continue
+        start_s, end_s = i * step_s, (i + each) * step_s
+        inside = [s["p_fake"] for s in record["spans"] if s["start_s"] < end_s and s["end_s"] > start_s]
         mean = sum(values) / len(values)
-        bar.append(BLOCKS[min(7, int(mean * 8))], COLOURS[call(mean, thresholds)])
+        height = max([mean, *inside]) if each > 1 else mean
+        bar.append(BLOCKS[min(7, int(height * 8))], COLOURS[call(height, record["thresholds"])])
     end = clock(record["duration_s"])
     scale = "0:00" + end.rjust(max(len(bar) - 14, len(end) + 1)) + f"   {each * step_s:g} s a column"
-    return [bar, Text(" " * 10 + scale, "dim")]
+    return [bar, Text(" " * 10 + scale, "dim"), *list_spans(record["spans"])]
+
+
+def list_spans(spans: list[dict[str, float]]) -> list[Text]:
+    """A line for each span in order of time; of very many, the longest."""
+    longest = sorted(spans, key=lambda span: span["start_s"] - span["end_s"])[:MOST_SPANS]
+    lines = []
+    for span in sorted(longest, key=lambda span: span["start_s"]):
+        times = f"{moment(span['start_s'])}–{moment(span['end_s'])}"
+        seconds = f"{span['end_s'] - span['start_s']:.1f} s"
+        line = Text(f"{'':<10}fake {times:<21}{seconds:>8}   p(fake) {span['p_fake']:.2f}")
+        line.stylize(COLOURS["fake"], 10, 14)
+        lines.append(line)
+    if len(spans) > len(longest):
+        rest = f"and {len(spans) - len(longest)} shorter ones; --json, --rttm and --labels have them all"
+        lines.append(Text(f"{'':<10}{rest}", "dim"))
+    return lines
 
 
 def call(p_fake: float, thresholds: dict[str, float]) -> str:
@@ -130,6 +153,14 @@ def clock(seconds: float) -> str:
     whole = int(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def moment(seconds: float) -> str:
+    """1:02:03.4 or 2:03.4, to the nearest tenth."""
+    tenths = round(seconds * 10)
+    minutes, hours = tenths // 600 % 60, tenths // 36_000
+    rest = f"{tenths // 10 % 60:02}.{tenths % 10}"
+    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
 
 
 def visible(text: str) -> str:

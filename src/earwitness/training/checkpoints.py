@@ -34,13 +34,14 @@ def changed_weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in state.items() if name not in frozen}
 
 
-def restore_weights(network: nn.Module, values: dict[str, Tensor]) -> None:
-    """Put `changed_weights` back.
+def restore_weights(network: nn.Module, values: dict[str, Tensor], part: str = "") -> None:
+    """Put `changed_weights` back, or those whose names begin with `part`.
 
     Raises:
         ModelError: they are those of another network.
     """
     expected = {name.removeprefix("module.") for name in network.state_dict()} - frozen_names(network)
+    expected = {name for name in expected if name.startswith(part)}
     if values and set(values) != expected:
         odd = sorted(set(values) ^ expected)[0]
         raise ModelError(f"the checkpoint belongs to another network: it differs in {odd}")
@@ -49,9 +50,14 @@ def restore_weights(network: nn.Module, values: dict[str, Tensor]) -> None:
 
 
 def frozen_names(network: nn.Module) -> set[str]:
-    """Names of parameters that training leaves as they are."""
-    named = network.named_parameters()
-    return {name.removeprefix("module.") for name, tensor in named if not tensor.requires_grad}
+    """Names of parameters that stay as they were made, and of what stands beside the network.
+
+    An old policy is not among them: training copies into it.
+    """
+    named = [(name.removeprefix("module."), tensor) for name, tensor in network.named_parameters()]
+    frozen = {name for name, tensor in named if not tensor.requires_grad and not name.startswith("old.")}
+    buffers = (name.removeprefix("module.") for name, _ in network.named_buffers())
+    return frozen | {name for name in buffers if name.startswith("reference.")}
 
 
 def is_spread() -> bool:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from earwitness.errors import needs_extra
 from earwitness.operations.show import clock, visible
-from earwitness.training.options import FineTuning, LoopOptions, PostTraining
+from earwitness.training.options import FineTuning, Grpo, LoopOptions, MixFrame, PostTraining
 
 StartFields = tuple[str | None, str | None, dict[str, Any], str]  # model, head, its options, states
 
@@ -62,6 +62,54 @@ def run_finetune(
 
         data = Data(protocols, valid, root)
         show(out, options, lambda report: finetune(data, Start(*start), out, options, report))
+
+
+def run_mix_frame(
+    protocols: Sequence[Path],
+    valid: Sequence[Path],
+    root: Path | None,
+    out: Path,
+    start: StartFields,
+    options: MixFrame,
+) -> None:
+    """Post-train on spliced clips and print what came of it.
+
+    Raises:
+        InputError: as `mix_frame`.
+        ModelError: as `mix_frame`.
+        MissingExtra: torch or another package is not installed.
+    """
+    with needs_extra("train"):
+        from earwitness.training.mix_frame import mix_frame
+        from earwitness.training.recipe import Data
+        from earwitness.training.start import Start
+
+        data = Data(protocols, valid, root)
+        show(out, options, lambda report: mix_frame(data, Start(*start), out, options, report))
+
+
+def run_grpo(
+    protocols: Sequence[Path],
+    valid: Sequence[Path],
+    root: Path | None,
+    out: Path,
+    start: StartFields,
+    options: Grpo,
+) -> None:
+    """Fine-tune with the chosen objective and print what came of it.
+
+    Raises:
+        InputError: as `grpo`.
+        ModelError: as `grpo`.
+        MissingExtra: torch or another package is not installed.
+    """
+    with needs_extra("train"):
+        from earwitness.training.grpo import grpo
+        from earwitness.training.recipe import Data
+        from earwitness.training.start import Start
+
+        data = Data(protocols, valid, root)
+        show(out, options, lambda report: grpo(data, Start(*start), out, options, report))
 
 
 def show(run: Path, options: LoopOptions, train: Callable[[Any], dict[str, Any]]) -> None:

@@ -20,11 +20,11 @@ import torch
 
 from earwitness.audio.corpora.demos import TONES
 from earwitness.audio.corpora.demos import read as read_demos
-from earwitness.audio.frames import Windowing
+from earwitness.audio.frames import SAMPLE_RATE, Windowing
 from earwitness.audio.protocol import Utterance
 from earwitness.decision.calibration import Calibration, fit_affine, posterior_of_fake
 from earwitness.decision.graph import write_graph
-from earwitness.decision.logmel_cnn import FRAME_HOP_S, LogMelCnn
+from earwitness.decision.logmel_cnn import GRID, LogMelCnn
 from earwitness.metrics.detection import cllr, eer
 from earwitness.metrics.intervals import Metric, grouped_bootstrap
 
@@ -58,7 +58,7 @@ def read_out_of_fold(corpus: Path, runs: Path) -> OutOfFold:
             scores.append(saved["score"])
             per_row = np.split(saved["frames"], np.cumsum(saved["frame_counts"])[:-1])
         for frames in per_row:
-            step = ((np.arange(len(frames)) + 0.5) * FRAME_HOP_S / TIMELINE_S).astype(int)
+            step = (GRID.middles(len(frames)) / SAMPLE_RATE / TIMELINE_S).astype(int)
             steps.append(np.bincount(step, frames) / np.maximum(np.bincount(step), 1))
     kept = [i for i, key in enumerate(ids) if key not in TONES]
     ordered = [rows[ids[i]] for i in kept]
@@ -145,7 +145,9 @@ def export(corpus: Path, runs: Path, bundle: Path) -> dict[str, Any]:
         "input": {"sample_rate": 16_000, "min_samples": MIN_SAMPLES, "normalisation": "RMS, in the graph"},
         "output": {
             "score": "logit of bona fide minus logit of spoof: higher is more bona fide",
-            "frame_hop_s": FRAME_HOP_S,
+            "frame_hop_s": GRID.hop_s,
+            "frame_length_s": GRID.length_s,
+            "frame_middle_s": GRID.middle_s,
             "timeline_s": TIMELINE_S,
         },
         "windowing": asdict(Windowing()),

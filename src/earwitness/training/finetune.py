@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from earwitness.decision.bundle import WEIGHTS, file_digest
 from earwitness.decision.network import Network
 from earwitness.errors import InputError
-from earwitness.features.lora import LoraOptions, add_adapters
+from earwitness.features.lora import LoraOptions, add_adapters, continue_adapters, read_adapters
 from earwitness.training.loop import Report
-from earwitness.training.options import FineTuning
-from earwitness.training.recipe import Data, run_recipe
+from earwitness.training.options import FineTuning, Grpo
+from earwitness.training.recipe import Data, Recipe, run_recipe
 from earwitness.training.start import Start
 
 RATES = {"full": 1e-6, "lora": 5e-5, "head": 1e-3}  # the last is ours
@@ -43,14 +44,36 @@ def finetune(data: Data, start: Start, run: Path, options: FineTuning, report: R
     if options.mode != "full":
         options = replace(options, drop=False)
 
-    def adapt(network: Network) -> None:
-        if options.mode == "full":
-            return
-        if network.front_end is None:
-            raise InputError("usage", f"--mode {options.mode}: this detector has no front end; use full")
-        if options.mode == "lora":
-            add_adapters(network.front_end, LoraOptions(rank=options.rank, alpha=options.alpha))
-        else:
-            network.front_end.requires_grad_(False)
+    recipe = Recipe("finetune", lambda network, adapters: adapt(network, adapters, options))
+    return run_recipe(recipe, data, start, run, options, report)
 
-    return run_recipe("finetune", data, start, run, options, report, adapt)
+
+def adapt(network: Network, adapters: Path | None, options: FineTuning | Grpo) -> None:
+    """Freeze what the mode leaves alone.
+
+    Raises:
+        InputError: `usage`: there is no front end.
+    """
+    if options.mode == "lora":
+        adapt_lora(network, adapters, options.rank, options.alpha)
+    elif options.mode == "head":
+        if network.front_end is None:
+            raise InputError("usage", "--mode head: this detector has no front end; use --mode full")
+        network.front_end.requires_grad_(False)
+
+
+def adapt_lora(network: Network, adapters: Path | None, rank: int, alpha: int) -> None:
+    """Freeze the front end and add adapters, or go on with those that its bundle carries.
+
+    Raises:
+        InputError: `usage`: there is no front end.
+        ModelError: the bundle's adapters are damaged or of another rank.
+    """
+    if network.front_end is None:
+        raise InputError("usage", "--mode lora: this detector has no front end; use --mode full")
+    options = LoraOptions(rank=rank, alpha=alpha)
+    if adapters is None:
+        add_adapters(network.front_end, options)
+    else:
+        found = read_adapters(adapters, file_digest(adapters.with_name(WEIGHTS)))
+        continue_adapters(network.front_end, found, options)

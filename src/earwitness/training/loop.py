@@ -8,7 +8,7 @@ processes, so their number does not change it.
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,6 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.nn import functional as F
 
 from earwitness.audio.augment.chain import Chain
 from earwitness.audio.protocol import Utterance
@@ -28,35 +27,16 @@ from earwitness.errors import InputError
 from earwitness.features.encoders import layers_of
 from earwitness.training import checkpoints
 from earwitness.training.clips import Batches, Clips
+from earwitness.training.objectives import interpolate
 from earwitness.training.options import LoopOptions
 from earwitness.training.runs import Log
 from earwitness.training.sampling import SAMPLE_RATE, Packing, Share
 from earwitness.training.schedules import MovingAverage, learning_rate, mean_of
-from earwitness.training.validation import Lengths, judge, score_items
+from earwitness.training.trainee import Task, Trainee
+from earwitness.training.validation import Lengths, Middles, Spliced, Trials, gather, judge, score_items
 
 LOG_STEPS = 50  # at most this many between two lines of the log
 VALID_BATCH_S = 60.0
-
-
-class Trainee(nn.Module):
-    """A network and its loss: one call a step, as DDP and FSDP want it."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, waveform: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(batch, samples), (batch,), (batch,) -> each clip's loss, or score without labels."""
-        if labels is None:
-            return self.network(waveform, lengths)[0]
-        found = self.network.describe(waveform, lengths)
-        if type(self.network.head).__name__ == "OcSoftmax":
-            from earwitness.decision.heads.oc_softmax import oc_softmax_losses
-
-            losses = oc_softmax_losses(found.logits[:, 1].float(), labels)
-        else:
-            losses = F.cross_entropy(found.logits.float(), labels, reduction="none")
-        return losses if found.penalty is None else losses + found.penalty
 
 
 @dataclass
@@ -86,6 +66,7 @@ class Machine:
     optimiser: Any
     average: MovingAverage | None
     lengths: Lengths
+    task: Task
 
     @property
     def share(self) -> Share:
@@ -108,11 +89,18 @@ def make_accelerator(options: LoopOptions) -> Any:
     )
 
 
-def prepare(network: Network, packing: Packing, options: LoopOptions, accelerator: Any) -> Machine:
-    """Put a network on its device or devices, with its optimiser."""
+def prepare(
+    network: Network,
+    beside: Mapping[str, Network],
+    task: Task,
+    packing: Packing,
+    options: LoopOptions,
+    accelerator: Any,
+) -> Machine:
+    """Put a network on its device or devices, with its optimiser and what stands beside it."""
     if network.front_end is not None:
         network.front_end.recompute = options.recompute
-    trainee: nn.Module = Trainee(network).train()
+    trainee: nn.Module = Trainee(network, task.losses, **beside).train()
     shard = options.shard and accelerator.num_processes > 1
     if shard:
         trainee = spread(trainee.to(accelerator.device), network)
@@ -126,7 +114,7 @@ def prepare(network: Network, packing: Packing, options: LoopOptions, accelerato
     trainee = trainee if shard else accelerator.prepare(trainee)
     lengths = Lengths(packing.fixed_samples, not network.head.MASKED)
     average = MovingAverage(trainee, options.moving_average) if options.moving_average else None
-    return Machine(accelerator, trainee, optimiser, average, lengths)
+    return Machine(accelerator, trainee, optimiser, average, lengths, task)
 
 
 def spread(trainee: nn.Module, network: Network) -> nn.Module:
@@ -158,7 +146,8 @@ def update(machine: Machine, batches: Sequence[Clips], step: int, options: LoopO
     for k, clips in enumerate(batches):
         last = k + 1 == len(batches)
         with nullcontext() if last else accelerator.no_sync(trainee):
-            tensors = (clips.waveform, clips.lengths, clips.labels)
+            tensors = [clips.waveform, clips.lengths, clips.labels]
+            tensors += [] if clips.frames is None else [clips.frames]
             with accelerator.autocast():
                 losses = trainee(*(tensor.to(accelerator.device) for tensor in tensors))
             # DDP takes the mean over processes; their shares of a batch may differ by a pair.
@@ -175,6 +164,8 @@ def update(machine: Machine, batches: Sequence[Clips], step: int, options: LoopO
     machine.optimiser.zero_grad()
     if machine.average:
         machine.average.update(trainee)
+    if machine.task.refresh and (step + 1) % machine.task.refresh == 0:
+        accelerator.unwrap_model(trainee).refresh()
     return loss
 
 
@@ -188,7 +179,7 @@ def load_batches(
 ) -> Iterator[list[Clips]]:
     """The batches of each update that is still to be made."""
     left = (options.steps - progress.step) * options.accumulate
-    data = Batches(items, packing, chain, machine.share, progress.place, left)
+    data = Batches(items, packing, chain, machine.share, progress.place, left, machine.task.frames)
     loader = torch.utils.data.DataLoader(
         data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None
     )
@@ -213,24 +204,21 @@ def count(progress: Progress, batches: Sequence[Clips]) -> None:
 
 def validate(
     machine: Machine, items: Sequence[Utterance], options: LoopOptions
-) -> tuple[dict[str, float], np.ndarray]:
-    """EERs by data set, and the scores (items,), on every process."""
+) -> tuple[dict[str, float], Trials]:
+    """EERs by data set, and what they were made of, on every process."""
     accelerator, trainee = machine.accelerator, machine.trainee
     # DDP's own forward would wait for all processes; sharded weights are gathered in every forward
     # pass, so there all processes score everything.
     module = trainee if options.shard else accelerator.unwrap_model(trainee)
     share = Share() if options.shard else machine.share
     mine = range(share.rank, len(items), share.world)
-    chosen = [items[i] for i in mine]
+    reader = Spliced(items, machine.task.frames, options) if machine.task.frames else Middles(items)
     with machine.average.applied(trainee) if machine.average else nullcontext(), accelerator.autocast():
-        found = score_items(module, chosen, VALID_BATCH_S, machine.lengths, accelerator.device)
+        found = score_items(module, items, mine, reader, VALID_BATCH_S, machine.lengths, accelerator.device)
         if isinstance(trainee, FSDPModule):
             trainee.reshard()  # else the outermost weights stay gathered
-    scores = np.full(len(items), np.nan)
-    pairs = list(zip(mine, found, strict=True))
-    for row, score in pairs if share.world == 1 else gather_object(pairs):
-        scores[row] = score
-    return judge(items, scores), scores
+    trials = gather(items, found if share.world == 1 else gather_object(found))
+    return judge(items, trials), trials
 
 
 def keep_if_best(
@@ -256,7 +244,8 @@ def keep_if_best(
 def final_weights(machine: Machine) -> dict[str, Tensor]:
     """What has been trained: the moving average where there is one, else the weights as they are."""
     with machine.average.applied(machine.trainee) if machine.average else nullcontext():
-        return checkpoints.changed_weights(machine.trainee)
+        found = checkpoints.changed_weights(machine.trainee)
+    return {name: tensor for name, tensor in found.items() if name.startswith("network.")}
 
 
 def save(machine: Machine, progress: Progress, run: Path) -> None:
@@ -292,7 +281,7 @@ def resume(machine: Machine, run: Path) -> Progress:
         return Progress()
     state = checkpoints.load(path)
     if machine.average:
-        checkpoints.restore_weights(machine.trainee, state["average"])
+        checkpoints.restore_weights(machine.trainee, state["average"], "network.")
         machine.average = MovingAverage(machine.trainee, machine.average.decay)
     checkpoints.restore_weights(machine.trainee, state["weights"])
     checkpoints.restore_optimiser(machine.trainee, machine.optimiser.optimizer, state["optimiser"])
@@ -311,11 +300,13 @@ class Fitted:
     weights: dict[str, Tensor]  # what was trained, by the names of `Trainee`
     progress: Progress
     figures: dict[str, float]  # EERs of the validation, empty without one
-    scores: np.ndarray | None  # of the validation's recordings
+    trials: Trials | None  # of the validation
 
 
 def fit(
     network: Network,
+    beside: Mapping[str, Network],
+    task: Task,
     train: Sequence[Utterance],
     valid: Sequence[Utterance],
     packing: Packing,
@@ -325,7 +316,7 @@ def fit(
     report: Report,
     accelerator: Any,
 ) -> Fitted:
-    """Train, from the last checkpoint in `run` where there is one.
+    """Train, from the last checkpoint in `run` where there is one; `beside` are the task's other networks.
 
     `report(progress, entry)` is called on the main process with every line of the log.
 
@@ -333,7 +324,8 @@ def fit(
         InputError: `diverged`, `unreadable`, or `bad-protocol` where validation has one class.
         ModelError: the checkpoint cannot be used.
     """
-    machine = prepare(network, packing, options, accelerator)
+    machine = prepare(network, beside, task, packing, options, accelerator)
+    began = final_weights(machine) if task.interpolate < 1 else {}
     progress = resume(machine, run)
     log = Log(run / "log.jsonl", progress.step) if machine.accelerator.is_main_process else None
 
@@ -361,7 +353,7 @@ def fit(
             note({"step": progress.step, "eer": figures})
         if progress.step % options.save_every == 0 or progress.step % options.validate_every == 0 or last:
             save(machine, progress, run)
-    return finish(machine, progress, valid, options, run)
+    return finish(machine, progress, valid, options, run, began)
 
 
 def finish(
@@ -370,17 +362,30 @@ def finish(
     valid: Sequence[Utterance],
     options: LoopOptions,
     run: Path,
+    began: Mapping[str, Tensor],
 ) -> Fitted:
-    """Take the best weights or their mean, and judge them once more."""
+    """Take the best weights or their mean, or go back from there to how they began; judge them once more."""
     from safetensors.torch import load_file
 
     main = machine.accelerator.is_main_process
     if machine.share.world > 1:
         progress.unreadable = dict(gather_object(list(progress.unreadable.items())))
+    weights = final_weights(machine)
+    if valid:
+        weights = mean_of([load_file(run / "best" / entry["file"]) for entry in progress.best])
+    if machine.task.interpolate < 1 and weights:
+        weights = between(began, weights, machine.task.interpolate)
     if not valid:
-        return Fitted(main, final_weights(machine), progress, {}, None)
-    weights = mean_of([load_file(run / "best" / entry["file"]) for entry in progress.best])
-    checkpoints.restore_weights(machine.trainee, weights)
+        return Fitted(main, weights, progress, {}, None)
+    checkpoints.restore_weights(machine.trainee, weights, "network.")
     machine.average = None
-    figures, scores = validate(machine, valid, options)
-    return Fitted(main, weights, progress, figures, scores)
+    figures, trials = validate(machine, valid, options)
+    return Fitted(main, weights, progress, figures, trials)
+
+
+def between(began: Mapping[str, Tensor], weights: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights on the way from how training began; of adapters B alone moves, so that B A moves in a line."""
+    inner = {name: began[name] for name in weights if ".lora_A" not in name}
+    return interpolate(inner, {name: weights[name] for name in inner}, share) | {
+        name: tensor for name, tensor in weights.items() if name not in inner
+    }

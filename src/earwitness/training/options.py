@@ -65,6 +65,66 @@ class FineTuning(LoopOptions):
     alpha: int = option(64, "Scale of the adapters, over their rank.")
 
 
+@dataclass(frozen=True)
+class MixFrame(LoopOptions):
+    """Of `mix_frame.py`: Pan, Sailor and Wu, arXiv:2606.25328, unless the line says otherwise."""
+
+    mode: str = option("lora", "What is trained: lora (adapters and frame head) or full.")
+    rank: int = option(32, "Rank of the adapters.")
+    alpha: int = option(64, "Scale of the adapters, over their rank.")  # not reported
+    share: tuple[float, float] = option((0.1, 0.3), "Share of a clip that is replaced, between the two.")
+    segments: tuple[int, int] = option((1, 1), "Segments that are replaced, between the two.")
+    fade_s: float = option(0.0, "Cross-fade at each cut, in seconds.")
+    match_level: bool = option(False, "Bring a segment to the level of what it replaces.")
+    same_class: float = option(0.0, "Share of the segments that come from the clip's own class.")
+    same_label: int = option(1, "Label of such segments: 1 foreign, 0 not.")
+    whole: float = option(0.0, "Share of clips that are left whole.")
+    label: str = option(
+        "foreign", "What frames are taught: foreign (this was not here) or spoof (this is not genuine)."
+    )
+    utterance: float = option(0.0, "Weight of the clip's own loss beside that of its frames.")
+    steps: int = option(20_000, "Updates of the weights.")  # not reported
+    batch_s: float = option(1034.0, "Seconds of cropped audio in a batch, over all processes.")  # 256 clips
+    crop_s: tuple[float, float] = option(
+        (4.0375, 4.0375), "Recordings beyond the second are cut to a length between the two, in seconds."
+    )
+    learning_rate: float = option(4e-4, "Peak of the learning rate.")
+    weight_decay: float = option(1e-4, "Weight decay of AdamW.")  # that of the group's AttM code
+    augment: str = option("", "Steps as NAME:PROBABILITY with commas between, after the splice.")
+    drop: bool = option(False, "Dropout of the front end as it was published with.")
+    validate_every: int = option(1_000, "Steps between validations.")
+    save_every: int = option(500, "Steps between checkpoints.")
+
+
+@dataclass(frozen=True)
+class Grpo(LoopOptions):
+    """Of `grpo.py`: Wang, Ge and Yamagishi, arXiv:2603.02914, unless the line says otherwise."""
+
+    objective: str = option(
+        "grpo",
+        "What is minimised: grpo, grpo-simple, grpo-exact, arcsine, cross-entropy, cross-entropy-kl, mae "
+        "or gce.",
+    )
+    mode: str = option("full", "What is trained: full, lora (adapters and head) or head.")
+    samples: int = option(64, "Labels drawn of each clip.")
+    beta: float = option(0.04, "Weight of the pull to the model that training began from.")
+    clip_ratio: float = option(0.2, "How far the ratio to the old policy may lie from 1.")
+    normalise: str = option("utterance", "Rewards over the labels of an utterance, or of the batch.")
+    refresh: int = option(1_000, "Steps between copies of the trained network into the old policy.")
+    q: float = option(0.7, "Of gce: near 0 cross-entropy, at 1 mean absolute error.")
+    interpolate: float = option(
+        1.0, "Share of the trained weights in the result; the rest is what it began as."
+    )
+    unprepared: bool = option(False, "Begin even with a model that was not post-trained.")
+    learning_rate: float = option(0.0, "Peak of the learning rate; 0: 1e-6 full, 5e-5 lora, 1e-3 head.")
+    drop: bool = option(False, "Dropout of the front end as it was published with.")  # the copies do not
+    steps: int = option(20_000, "Updates of the weights.")  # theirs: ten epochs of about 2,000
+    validate_every: int = option(2_000, "Steps between validations.")
+    save_every: int = option(500, "Steps between checkpoints.")
+    rank: int = option(32, "Rank of the adapters.")
+    alpha: int = option(64, "Scale of the adapters, over their rank.")
+
+
 def check_options(options: LoopOptions) -> None:
     """Refuse what cannot be run.
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from earwitness.training.loop import Report
 from earwitness.training.options import PostTraining
-from earwitness.training.recipe import Data, run_recipe
+from earwitness.training.recipe import Data, Recipe, run_recipe
 from earwitness.training.start import Start
 
 
@@ -32,4 +32,4 @@ def post_train(data: Data, start: Start, run: Path, options: PostTraining, repor
         InputError: as `recipe.run_recipe`.
         ModelError: as `recipe.run_recipe`.
     """
-    return run_recipe("post", data, start, run, options, report)
+    return run_recipe(Recipe("post"), data, start, run, options, report)

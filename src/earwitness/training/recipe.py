@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rich.progress import track
 from earwitness.audio.augment.chain import parse_chain
 from earwitness.audio.io import open_file, open_recording
 from earwitness.audio.protocol import Utterance, read_protocols
-from earwitness.decision.network import Network
+from earwitness.decision.network import Blueprint, Network
 from earwitness.errors import InputError
 from earwitness.metrics.detection import eer
 from earwitness.metrics.intervals import grouped_bootstrap
@@ -26,12 +26,30 @@ from earwitness.training.options import LoopOptions, check_options
 from earwitness.training.sampling import Packing, inner_group
 from earwitness.training.start import (
     Start,
+    adapters_of,
     build,
     fixed_samples,
     needs_equal_lengths,
     plan_network,
     write_bundle,
 )
+from earwitness.training.trainee import Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one recipe does differently from the next.
+
+    `adapt` says what of the network is trained: it freezes, or adds adapters, in place, or goes on with
+    those in the file it is given. `task` says what it is trained for. `unfinished` tells why nobody should
+    scan with what comes of it: a front end then loses its head, and another network's card says so.
+    """
+
+    name: str
+    adapt: Callable[[Network, Path | None], None] = lambda network, adapters: None
+    task: Callable[[Blueprint], Task] = lambda blueprint: Task()
+    check: Callable[[dict[str, Any]], None] = lambda card: None  # of the bundle it begins from
+    unfinished: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,17 +122,14 @@ def row_of(item: Utterance, protocols: Sequence[Path]) -> str:
 
 
 def run_recipe(
-    name: str,
+    recipe: Recipe,
     data: Data,
     start: Start,
     run: Path,
     options: LoopOptions,
     report: Report,
-    adapt: Callable[[Network], None] = lambda network: None,
 ) -> dict[str, Any]:
     """Train from `start` on `data` into the folder `run`, or go on where it stopped; returns its result.
-
-    `adapt` says what of the network is trained: it freezes, or adds adapters, in place.
 
     Raises:
         InputError: the data, an option or the folder is wrong, or training diverged.
@@ -124,11 +139,13 @@ def run_recipe(
     check_options(options)
     chain = parse_chain(options.augment)
     blueprint, weights, card = plan_network(start)
+    recipe.check(card)
+    task = recipe.task(blueprint)
     train, valid = read_data(data)
     own_head = weights is not None and bool(card["architecture"]["head"] == blueprint.head) and not start.head
     about_data = {"train": runs.describe(train), "valid": runs.describe(valid) if valid else None}
     config = {
-        "recipe": name,
+        "recipe": recipe.name,
         **asdict(options),
         "start": {**asdict(start), "sha256": card["files"]["model.safetensors"] if card else None},
         "architecture": blueprint.as_card(),
@@ -151,10 +168,11 @@ def run_recipe(
 
     def make() -> Network:
         network = build(blueprint, weights, own_head, options.drop, options.seed)
-        adapt(network)
+        recipe.adapt(network, adapters_of(card, weights))
         return network
 
     network = make()
+    beside = {name: make() for name in task.beside}
     packing = Packing(
         options.batch_s,
         options.crop_s,
@@ -163,17 +181,23 @@ def run_recipe(
         fixed_samples(blueprint),
         needs_equal_lengths(network),
     )
-    fitted = fit(network, train, valid, packing, chain, options, run, report, accelerator)
+    fitted = fit(network, beside, task, train, valid, packing, chain, options, run, report, accelerator)
     if not fitted.main:
         return {}
     result = describe_result(fitted, valid, about_data)
     write_lists(run, fitted, valid)
     if not (run / "bundle").exists():
-        licence = f"that of the data and of {start.model}: {card['licence']}" if card else "that of the data"
-        training = {"recipe": name, "options": asdict(options), **result}
+        licence = f"that of the data and of {card['name']}: {card['licence']}" if card else "that of the data"
+        before = card.get("training", {}).get("recipes", [])
+        training = {"recipes": [*before, recipe.name], "options": asdict(options), **result}
         about = {"name": run.resolve().name, "licence": licence, "training": training}
         about["source"] = {"from": card["name"], "sha256": card["files"]["model.safetensors"]} if card else {}
-        write_bundle(run / "bundle", make(), blueprint, fitted.weights, about)
+        kept = blueprint
+        if recipe.unfinished and blueprint.front_end:
+            kept = replace(blueprint, head=None, options={})
+        elif recipe.unfinished:
+            about["unfinished"] = recipe.unfinished
+        write_bundle(run / "bundle", make(), kept, fitted.weights, about)
     runs.write_json(run / "result.json", result)
     return result
 
@@ -196,16 +220,16 @@ def describe_result(fitted: Fitted, valid: Sequence[Utterance], about_data: dict
         "data": about_data,
         "eer": {},
     }
-    if fitted.scores is not None:
-        known = np.isfinite(fitted.scores)
-        bona_fide = np.array([item.bona_fide for item in valid])
-        groups = np.array([inner_group(item) for item in valid])
-        datasets = np.array([item.dataset for item in valid])
+    if fitted.trials:
+        scores, bona_fide, rows = vars(fitted.trials).values()
+        known = np.isfinite(scores)
+        groups = np.array([inner_group(item) for item in valid])[rows]
+        datasets = np.array([item.dataset for item in valid])[rows]
         for name in fitted.figures:
             here = known & (datasets == name) if name in datasets else known
             if name != "mean":
                 value, low, high = grouped_bootstrap(
-                    eer, fitted.scores[here], bona_fide[here], groups[here], draws=500
+                    eer, scores[here], bona_fide[here], groups[here], draws=500
                 )
                 result["eer"][name] = {"value": value, "low": low, "high": high}
         result["eer"]["mean"] = {"value": fitted.figures["mean"]}
@@ -215,11 +239,11 @@ def describe_result(fitted: Fitted, valid: Sequence[Utterance], about_data: dict
 
 def write_lists(run: Path, fitted: Fitted, valid: Sequence[Utterance]) -> None:
     """The validation's scores in the ASVspoof 5 format, and recordings that could not be decoded."""
-    if fitted.scores is not None:
+    if fitted.trials and len(fitted.trials.scores) == len(valid):
         with (run / "valid-scores.tsv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(["filename", "cm-score"])
-            for item, score in zip(valid, fitted.scores, strict=True):
+            for item, score in zip(valid, fitted.trials.scores, strict=True):
                 if np.isfinite(score):
                     writer.writerow([item.id, f"{score:.9g}"])
     if fitted.progress.unreadable:

@@ -20,8 +20,10 @@ from earwitness.decision.bundle import (
 from earwitness.decision.importer import FIXED_HEADS, FIXED_SAMPLES, make_card
 from earwitness.decision.network import HEADS, Blueprint, Network, load_network, read_blueprint
 from earwitness.errors import InputError, ModelError
-from earwitness.features.lora import merge_adapters
+from earwitness.features.lora import merge_adapters, save_adapters
 from earwitness.features.regularise import set_drops, usual_drops
+
+ADAPTERS = "adapters.safetensors"
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,26 @@ def needs_equal_lengths(network: Network) -> bool:
     return not network.head.MASKED or norms
 
 
+def adapters_of(card: Mapping[str, Any], weights: Path | None) -> Path | None:
+    """The file of adapters that a bundle carries beside the weights into which they were worked.
+
+    Raises:
+        ModelError: it is not the one that the card names.
+    """
+    if weights is None or ADAPTERS not in card["files"]:
+        return None
+    return check_file(weights.parent, dict(card), ADAPTERS)
+
+
 def write_bundle(
     place: Path, network: Network, blueprint: Blueprint, trained: Mapping[str, Tensor], about: dict[str, Any]
 ) -> Path:
-    """Write the trained detector; adapters are worked into the weights.
+    """Write the trained detector; adapters are worked into the weights, and kept beside them.
 
     Args:
         place: folder of the bundle, which must not exist.
         network: as the run began, with adapters where it had some.
+        blueprint: of what is kept; without a head the front end alone.
         trained: what training changed, by the names of `loop.Trainee`.
         about: for the card: `licence`, `training`, `source`.
 
@@ -155,14 +169,23 @@ def write_bundle(
     if unknown or not tensors:
         raise ModelError(f"{place}: what was trained is no part of the network: {[*unknown, 'nothing'][0]}")
     network.eval()
-    if network.front_end is not None and any(".lora_" in name for name in tensors):
-        merge_adapters(network.front_end)
-    weights = {name: tensor.detach().contiguous().clone() for name, tensor in network.state_dict().items()}
     card = make_card(about.pop("name"), blueprint, about.pop("licence"))
     with unfinished(place) as folder:
+        adapters = merge_adapters(network.front_end) if network.front_end is not None else None
+        weights = {
+            name: tensor.detach().contiguous().clone()
+            for name, tensor in network.state_dict().items()
+            if blueprint.head or name.startswith("front_end.")
+        }
         save_file(weights, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)
-        card |= {"parameters": sum(tensor.numel() for tensor in network.parameters()), **about}
+        counted = network if blueprint.head else network.front_end
+        assert counted is not None
+        card |= {"parameters": sum(tensor.numel() for tensor in counted.parameters()), **about}
         card["files"] = {WEIGHTS: file_digest(folder / WEIGHTS)}
+        if adapters:
+            save_adapters(adapters, folder / ADAPTERS, card["files"][WEIGHTS])
+            (folder / ADAPTERS).chmod(0o644)
+            card["files"][ADAPTERS] = file_digest(folder / ADAPTERS)
         write_card(folder, card)
     return place
