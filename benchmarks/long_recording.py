@@ -103,11 +103,11 @@ def overlap(a: dict[str, Any], b: dict[str, Any]) -> float:
 
 
 def compare(spans: list[dict[str, Any]], truth: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each fake with the span that shares most with it, and how far its edges are off (s; None: missed)."""
+    """Each fake with the span that covers half of it or more, and how far its edges are off (s)."""
     rows = []
     for fake in truth:
         best = max(spans, key=lambda span: overlap(span, fake), default=None)
-        if best is None or overlap(best, fake) <= 0:
+        if best is None or overlap(best, fake) < FAKE_S / 2:
             rows.append({**fake, "found": None, "start_off_s": None, "end_off_s": None, "close": False})
             continue
         off = [round(best[edge] - fake[edge], 3) for edge in ("start_s", "end_s")]

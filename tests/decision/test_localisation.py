@@ -62,6 +62,12 @@ def found_in(track, how, speaking=(), duration_s=1e9):
     return locate(track, how, speaking, 0.5, duration_s)[1]
 
 
+def slack(grid, edge, samples):
+    """How far an edge may be off: half a hop, or what lies before the first middle or behind the last."""
+    first, last = grid.middle, grid.middles(grid.count(samples))[-1]
+    return max(grid.hop / 2, first if edge <= first else 0, samples - last if edge > last else 0)
+
+
 CUTS = st.lists(st.integers(0, 40), max_size=6, unique=True)  # in steps of 2,400 samples: 0.15 s
 
 
@@ -85,8 +91,8 @@ def test_ideal_scores_give_the_spans_to_half_a_hop(grid, cuts, shift, more, smoo
     assert len(found) == len(spans)
     for span, (start, stop) in zip(found, spans, strict=True):
         for edge_s, edge in ((span.start_s, start), (span.end_s, stop)):
-            tail = grid.length - grid.middle if edge > samples - grid.length - grid.hop else 0
-            assert abs(edge_s * SAMPLE_RATE - edge) <= grid.hop / 2 + tail, (span, start, stop)
+            off = abs(edge_s * SAMPLE_RATE - edge)
+            assert off <= slack(grid, edge, samples) + 1e-6, (span, start, stop)
         assert span.p_fake == pytest.approx(1, abs=1e-3)
 
 
@@ -107,7 +113,7 @@ def windows_of(samples, windowing):
     return [(start, len(window)) for start, window in cut_windows([np.zeros(samples, np.float32)], windowing)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     grid=st.sampled_from([SSL, SMALL, SAID]), cuts=CUTS, shift=st.integers(0, 2_399), more=st.integers(0, 639)
 )
@@ -134,8 +140,9 @@ def test_windows_give_what_the_whole_gives(grid, cuts, shift, more):
     ]
     assert len(spans[0]) == len(spans[1])
     for a, b in zip(*spans, strict=True):
-        assert abs(a.start_s - b.start_s) <= 1.5 * grid.hop_s
-        assert abs(a.end_s - b.end_s) <= 1.5 * grid.hop_s
+        for one_s, other_s in ((a.start_s, b.start_s), (a.end_s, b.end_s)):
+            most = grid.hop + slack(grid, round(one_s * SAMPLE_RATE), samples)
+            assert abs(one_s - other_s) * SAMPLE_RATE <= most + 1e-6
 
 
 def test_cells_hold_the_mean_of_the_windows_over_them():
@@ -186,7 +193,7 @@ def plain_spans(p_fake, heard, rule, cell_s):
     return [(a, b) for a, b in joined if (b - a) * cell_s >= rule.min_s - 1e-9]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_spans_follow_the_rule(data):
     size = data.draw(st.integers(0, 40))
@@ -239,7 +246,7 @@ def test_runs_are_where_flags_are_up(flags):
 # Smoothing
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(size=st.integers(1, 60), half=st.integers(0, 6), chunk=st.integers(1, 25), seed=st.integers(0, 99))
 def test_the_running_median_is_scipy_s_in_chunks_of_any_size(size, half, chunk, seed):
     values = np.random.default_rng(seed).normal(size=size).astype(np.float32)

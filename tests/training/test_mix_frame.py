@@ -101,6 +101,9 @@ def test_it_learns_where_the_splice_is(place):
     verdict = scan(place / "corpus" / "1.wav", model=place / "cnn" / "bundle", gate=False, timeline=True)
     assert verdict.score is not None
     assert verdict.timeline is not None
+    found = load_detector(place / "cnn" / "bundle").localisation
+    assert found is not None
+    assert found.by_frame
 
 
 def test_a_network_without_a_front_end_that_learnt_foreign_frames_is_not_scanned_with(place):

@@ -7,7 +7,7 @@ import typer
 
 from earwitness.cli.common import plain_errors
 from earwitness.cli.flags import with_flags
-from earwitness.training.options import FineTuning, Grpo, MixFrame, PostTraining
+from earwitness.training.options import FineTuning, Grpo, LoopOptions, MixFrame, PostTraining
 
 train_app = typer.Typer(
     help="Train detectors: post-training, mix-frame post-training, fine-tuning, GRPO.",
@@ -91,6 +91,22 @@ def parse_options(text: str) -> dict[str, Any]:
     return found
 
 
+def go(
+    protocols: list[Path],
+    valid: list[Path] | None,
+    root: Path | None,
+    out: Path,
+    start: tuple[str | None, str | None, str, str],
+    options: LoopOptions,
+) -> None:
+    """Train; `start` is a model, a head, the head's options and its layers."""
+    with plain_errors("the same command goes on from the last checkpoint"):
+        from earwitness.training.command import run
+
+        model, head, head_options, states = start
+        run(protocols, valid or [], root, out, (model, head, parse_options(head_options), states), options)
+
+
 @train_app.command("post", epilog=POST_HELP)
 @with_flags(PostTraining)
 def train_post(
@@ -108,12 +124,7 @@ def train_post(
     options: PostTraining = PostTraining(),
 ) -> None:
     """Post-train a speech model on genuine and generated speech (AntiDeepfake)."""
-    with plain_errors("the same command goes on from the last checkpoint"):
-        from earwitness.training.command import run_post
-
-        run_post(
-            protocols, valid or [], root, out, (model, head, parse_options(head_options), states), options
-        )
+    go(protocols, valid, root, out, (model, head, head_options, states), options)
 
 
 @train_app.command("mix-frame", epilog=MIX_FRAME_HELP)
@@ -133,11 +144,7 @@ def train_mix_frame(
     options: MixFrame = MixFrame(),
 ) -> None:
     """Post-train on spliced clips, frame by frame: which part does not belong (MFPT)."""
-    with plain_errors("the same command goes on from the last checkpoint"):
-        from earwitness.training.command import run_mix_frame
-
-        start = (model, head, parse_options(head_options), states)
-        run_mix_frame(protocols, valid or [], root, out, start, options)
+    go(protocols, valid, root, out, (model, head, head_options, states), options)
 
 
 @train_app.command("finetune", epilog=FINETUNE_HELP)
@@ -157,11 +164,7 @@ def train_finetune(
     options: FineTuning = FineTuning(),
 ) -> None:
     """Fine-tune a detector: the whole of it, adapters, or its head."""
-    with plain_errors("the same command goes on from the last checkpoint"):
-        from earwitness.training.command import run_finetune
-
-        start = (model, head, parse_options(head_options), states)
-        run_finetune(protocols, valid or [], root, out, start, options)
+    go(protocols, valid, root, out, (model, head, head_options, states), options)
 
 
 @train_app.command("grpo", epilog=GRPO_HELP)
@@ -181,8 +184,4 @@ def train_grpo(
     options: Grpo = Grpo(),
 ) -> None:
     """Fine-tune a post-trained detector and keep what it knows (GRPO and its kin)."""
-    with plain_errors("the same command goes on from the last checkpoint"):
-        from earwitness.training.command import run_grpo
-
-        start = (model, head, parse_options(head_options), states)
-        run_grpo(protocols, valid or [], root, out, start, options)
+    go(protocols, valid, root, out, (model, head, head_options, states), options)

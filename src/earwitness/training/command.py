@@ -11,105 +11,52 @@ from rich.table import Table
 
 from earwitness.errors import needs_extra
 from earwitness.operations.show import clock, visible
-from earwitness.training.options import FineTuning, Grpo, LoopOptions, MixFrame, PostTraining
+from earwitness.training.options import Grpo, LoopOptions, MixFrame, PostTraining
 
 StartFields = tuple[str | None, str | None, dict[str, Any], str]  # model, head, its options, states
 
 
-def run_post(
+def run(
     protocols: Sequence[Path],
     valid: Sequence[Path],
     root: Path | None,
     out: Path,
     start: StartFields,
-    options: PostTraining,
+    options: LoopOptions,
 ) -> None:
-    """Post-train and print what came of it.
+    """Train by the recipe that the options belong to, and print what came of it.
 
     Raises:
-        InputError: as `post_train`.
-        ModelError: as `post_train`.
+        InputError: as the recipe.
+        ModelError: as the recipe.
         MissingExtra: torch or another package is not installed.
     """
     with needs_extra("train"):
+        from earwitness.training.recipe import Data
+        from earwitness.training.start import Start
+
+        recipe = recipe_of(options)
+        data = Data(protocols, valid, root)
+        show(out, options, lambda report: recipe(data, Start(*start), out, options, report))
+
+
+def recipe_of(options: LoopOptions) -> Callable[..., dict[str, Any]]:
+    """The function of a recipe; importing it takes torch."""
+    if isinstance(options, PostTraining):
         from earwitness.training.post_train import post_train
-        from earwitness.training.recipe import Data
-        from earwitness.training.start import Start
 
-        data = Data(protocols, valid, root)
-        show(out, options, lambda report: post_train(data, Start(*start), out, options, report))
-
-
-def run_finetune(
-    protocols: Sequence[Path],
-    valid: Sequence[Path],
-    root: Path | None,
-    out: Path,
-    start: StartFields,
-    options: FineTuning,
-) -> None:
-    """Fine-tune and print what came of it.
-
-    Raises:
-        InputError: as `finetune`.
-        ModelError: as `finetune`.
-        MissingExtra: torch or another package is not installed.
-    """
-    with needs_extra("train"):
-        from earwitness.training.finetune import finetune
-        from earwitness.training.recipe import Data
-        from earwitness.training.start import Start
-
-        data = Data(protocols, valid, root)
-        show(out, options, lambda report: finetune(data, Start(*start), out, options, report))
-
-
-def run_mix_frame(
-    protocols: Sequence[Path],
-    valid: Sequence[Path],
-    root: Path | None,
-    out: Path,
-    start: StartFields,
-    options: MixFrame,
-) -> None:
-    """Post-train on spliced clips and print what came of it.
-
-    Raises:
-        InputError: as `mix_frame`.
-        ModelError: as `mix_frame`.
-        MissingExtra: torch or another package is not installed.
-    """
-    with needs_extra("train"):
+        return post_train
+    if isinstance(options, MixFrame):
         from earwitness.training.mix_frame import mix_frame
-        from earwitness.training.recipe import Data
-        from earwitness.training.start import Start
 
-        data = Data(protocols, valid, root)
-        show(out, options, lambda report: mix_frame(data, Start(*start), out, options, report))
-
-
-def run_grpo(
-    protocols: Sequence[Path],
-    valid: Sequence[Path],
-    root: Path | None,
-    out: Path,
-    start: StartFields,
-    options: Grpo,
-) -> None:
-    """Fine-tune with the chosen objective and print what came of it.
-
-    Raises:
-        InputError: as `grpo`.
-        ModelError: as `grpo`.
-        MissingExtra: torch or another package is not installed.
-    """
-    with needs_extra("train"):
+        return mix_frame
+    if isinstance(options, Grpo):
         from earwitness.training.grpo import grpo
-        from earwitness.training.recipe import Data
-        from earwitness.training.start import Start
 
-        data = Data(protocols, valid, root)
-        show(out, options, lambda report: grpo(data, Start(*start), out, options, report))
+        return grpo
+    from earwitness.training.finetune import finetune
+
+    return finetune
 
 
 def show(run: Path, options: LoopOptions, train: Callable[[Any], dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 import csv
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -50,6 +50,7 @@ class Recipe:
     task: Callable[[Blueprint], Task] = lambda blueprint: Task()
     check: Callable[[dict[str, Any]], None] = lambda card: None  # of the bundle it begins from
     unfinished: str = ""
+    localisation: Mapping[str, float] | None = None  # for the card: how frames that were taught are read
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,7 @@ def run_recipe(
             kept = replace(blueprint, head=None, options={})
         elif recipe.unfinished:
             about["unfinished"] = recipe.unfinished
+        about |= {"localisation": dict(recipe.localisation)} if recipe.localisation else {}
         write_bundle(run / "bundle", make(), kept, fitted.weights, about)
     runs.write_json(run / "result.json", result)
     return result
