@@ -109,12 +109,6 @@ def test_a_model_without_frames_locates_nothing(bundle, samples):
 def test_a_layer_for_frames_that_nobody_taught_is_not_asked(bundle):
     change(bundle, "", architecture={"head": "logmel-cnn", "front_end": None, "states": [], "options": {}})
     assert load_detector(bundle).localisation is None
-    change(bundle, "", training={"recipes": ["mix-frame"], "options": {"label": "foreign"}})
-    assert load_detector(bundle).localisation is None
-    change(bundle, "", training={"recipes": ["post", "mix-frame"], "options": {"label": "spoof"}})
-    assert not load_detector(bundle).localisation.by_frame
-    change(bundle, "", training={"recipes": ["mix-frame", "finetune"], "options": {}})
-    assert load_detector(bundle).localisation is None
     change(bundle, "", localisation=RULE)
     assert load_detector(bundle).localisation.by_frame
 

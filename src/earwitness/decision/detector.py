@@ -134,7 +134,7 @@ def read_localisation(card: dict[str, Any], fake: float) -> Localisation | None:
     for part in (steps, frames):
         for number in vars(part).values() if part else ():
             within("calibration", number, -1e6, 1e6)
-    if hop_s is None or (found is None and not knows_frames(card)):
+    if hop_s is None or not knows_frames(card):
         return None
     length_s = output.get("frame_length_s") or hop_s
     middle_s = output.get("frame_middle_s")
@@ -147,14 +147,10 @@ def read_localisation(card: dict[str, Any], fake: float) -> Localisation | None:
 
 
 def knows_frames(card: dict[str, Any]) -> bool:
-    """Whether frame scores come with those of clips, or were the last thing that training taught."""
-    architecture, training = card.get("architecture"), card.get("training")
-    if not isinstance(architecture, dict) or architecture.get("head") not in TAUGHT_ONLY:
-        return True
-    if not isinstance(training, dict):
-        return False
-    taught = training.get("options", {}).get("label") == "spoof"  # not: foreign material
-    return (training.get("recipes") or [""])[-1] == "mix-frame" and taught
+    """Whether frame scores come with those of clips, or the card says how to read those that were taught."""
+    architecture = card.get("architecture")
+    taught_only = isinstance(architecture, dict) and architecture.get("head") in TAUGHT_ONLY
+    return "localisation" in card or not taught_only
 
 
 def within(name: str, value: float, low: float, high: float) -> None:
