@@ -73,6 +73,7 @@ def score(
 
     from earwitness.decision.network import load_network, read_blueprint
 
+    torch.set_num_threads(1)  # two wait for each other where other jobs run
     todo = [name for name in names if not (work / f"{name}.npz").exists()]
     found = {name: {} for name in todo}
     for condition in conditions if todo else ():

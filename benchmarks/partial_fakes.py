@@ -151,6 +151,7 @@ def examine(work: Path, detector: str, seed: int, trials: list[Trial]) -> list[R
 
     from earwitness.decision.network import load_network, read_blueprint
 
+    torch.set_num_threads(1)  # two wait for each other where other jobs run
     found = []
     for fold in FOLDS:
         folder = work / run_name(detector, seed, fold) / "bundle"
