@@ -6,16 +6,19 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from miniature import make_corpus  # noqa: E402
+from tiny import ARCHITECTURES, shake  # noqa: E402
 
 from earwitness.audio.augment.chain import parse_chain  # noqa: E402
 from earwitness.audio.augment.mixing import Splicing  # noqa: E402
 from earwitness.audio.frames import FrameGrid  # noqa: E402
 from earwitness.audio.protocol import read_protocols  # noqa: E402
 from earwitness.decision.heads.output import HeadOutput  # noqa: E402
-from earwitness.training.clips import Batches  # noqa: E402
+from earwitness.decision.network import Blueprint, Network, frame_grid  # noqa: E402
+from earwitness.features.lora import LoraOptions, adapter_tensors, add_adapters  # noqa: E402
+from earwitness.training.clips import Batches, filled  # noqa: E402
 from earwitness.training.frames import FrameTask  # noqa: E402
 from earwitness.training.sampling import Packing  # noqa: E402
-from earwitness.training.trainee import Targets, frame_losses  # noqa: E402
+from earwitness.training.trainee import Targets, Trainee, frame_losses  # noqa: E402
 
 GRID = FrameGrid(320, 400, 200)
 PACKING = Packing(seconds=12, crop_s=(1, 1.2), balance=0.5, seed=3)
@@ -102,3 +105,27 @@ def test_frame_losses_are_the_mean_inside_each_clip():
         -(np.log(1 - sigmoid[1, 0]) + np.log(sigmoid[1, 1]) + np.log(sigmoid[1, 2])) / 3,
     ]
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_frames_of_every_front_end_teach_its_adapters(family):
+    torch.manual_seed(0)
+    blueprint = Blueprint("linear", ARCHITECTURES[family])
+    network, grid = Network(blueprint), frame_grid(blueprint)
+    assert network.front_end is not None
+    assert grid is not None
+    shake(network)
+    add_adapters(network.front_end, LoraOptions(rank=2, alpha=4))
+    rng = np.random.default_rng(1)
+    clips = [rng.standard_normal(samples).astype(np.float32) / 10 for samples in (9_000, 7_000)]
+    mixed = [FrameTask(grid).mix((clips[i], i == 0), (clips[1 - i], i == 1), rng) for i in (0, 1)]
+    waveform, frames = filled([row[0] for row in mixed], 0.0), filled([row[1] for row in mixed], -1.0)
+    trainee = Trainee(network, frame_losses)
+    losses = trainee(waveform, torch.tensor([9_000, 7_000]), torch.zeros(2, dtype=torch.long), frames)
+    assert torch.isfinite(losses).all()
+    losses.mean().backward()
+    for name, tensor in adapter_tensors(network.front_end).items():
+        if ".lora_B" in name:  # A learns once B is no longer zero
+            assert tensor.grad is not None, name
+            assert tensor.grad.abs().max() > 0, name
+    assert network.head.project.weight.grad.abs().max() > 0
