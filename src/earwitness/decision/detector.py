@@ -150,7 +150,7 @@ def knows_frames(card: dict[str, Any]) -> bool:
     """Whether frame scores come with those of clips, or the card says how to read those that were taught."""
     architecture = card.get("architecture")
     taught_only = isinstance(architecture, dict) and architecture.get("head") in TAUGHT_ONLY
-    return "localisation" in card or not taught_only
+    return card.get("localisation") is not None or not taught_only
 
 
 def within(name: str, value: float, low: float, high: float) -> None:
