@@ -3,7 +3,7 @@
 The first two layers of Whisper tiny (MIT; `python -m earwitness.training.whisper_weights`) with a linear head
 are post-trained on `packages` and one page fold, then fine-tuned on half the clips of each page of a
 second fold. In domain are the other halves of those clips; out of domain the two folds that
-neither training saw. Four rotations, three seeds.
+neither training saw, at most sixteen clips of a class and a page. Four rotations, three seeds.
 
     python benchmarks/forgetting.py --corpus CORPUS --front-end BUNDLE --work FOLDER [--jobs 2]
 
@@ -12,9 +12,11 @@ Writes `benchmarks/results/forgetting.json` and the table in `docs/training.md`.
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,7 @@ ARMS: dict[str, list[str]] = {
     "arcsine": ["--objective", "arcsine", *FULL],
 }
 PLACES = ("in domain", "out of domain")
+MOST = 16  # clips of a class and a page that are judged
 
 
 def run_name(arm: str, seed: int, fold: int) -> str:
@@ -66,8 +69,22 @@ def write_data(corpus: Path, work: Path) -> dict[int, list[Utterance]]:
             write_protocol((replace(item, split="train") for item in items), protocol, corpus)
             protocol.with_suffix(".json").write_text(json.dumps({"root": str(corpus)}))
         inside = [row for row in rows if row.fold == fold and not halves[row.id]]
-        judged[fold] = inside + [row for row in rows if row.fold not in (fold, (fold + 1) % len(FOLDS))]
+        outside = [row for row in rows if row.fold not in (fold, (fold + 1) % len(FOLDS))]
+        judged[fold] = [*few_of_each(inside, rng), *few_of_each(outside, rng)]
     return judged
+
+
+def few_of_each(rows: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
+    """At most `MOST` of each class and page, in the order of `rows`."""
+    left = Counter((row.group, row.bona_fide) for row in rows)
+    left = {key: min(count, MOST) for key, count in left.items()}
+    chosen = set()
+    for i in rng.permutation(len(rows)):
+        key = (rows[i].group, rows[i].bona_fide)
+        if left[key]:
+            left[key] -= 1
+            chosen.add(int(i))
+    return [rows[i] for i in sorted(chosen)]
 
 
 def summarise(work: Path, judged: dict[int, list[Utterance]], draws: int = 1_000) -> dict:
@@ -145,8 +162,15 @@ def main() -> None:
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(base, [(seed, fold) for seed in SEEDS for fold in FOLDS]))
         list(pool.map(tune, [(arm, seed, fold) for seed in SEEDS for arm in ARMS for fold in FOLDS]))
-    for fold, rows in judged.items():
-        score(work, rows, [run_name(arm, seed, fold) for seed in SEEDS for arm in ("base", *ARMS)], ["clean"])
+    arms = ("base", *ARMS)
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(score, work, rows, [run_name(arm, seed, fold) for arm in arms], ["clean"])
+            for fold, rows in judged.items()
+            for seed in SEEDS
+        ]
+        for job in jobs:
+            job.result()
     result = summarise(work, judged)
     place = ROOT / "benchmarks" / "results" / "forgetting.json"
     place.write_text(json.dumps(result, indent=1) + "\n")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earwitness.audio.protocol import Utterance
-from earwitness.training.sampling import Packing, Share, draw_pool, plan, sampling_weights
+from earwitness.training.sampling import Packing, Share, draw_pool, find_twins, plan, sampling_weights
 
 PACKING = Packing(seconds=60, crop_s=(4, 5), balance=0.5, seed=3)
 
@@ -123,3 +123,49 @@ def test_a_plan_goes_on_anywhere_and_splits_over_processes(after, world):
 def test_no_two_clips_share_a_seed():
     seeds = [draw.seed for batch in islice(plan(ITEMS, PACKING), 200) for draw in batch.draws]
     assert len(set(seeds)) == len(seeds)
+
+
+def versions(count=40):
+    """Utterances of which the first half also has two fakes, of other lengths."""
+    items = []
+    for i in range(count):
+        fakes = 2 if i < count // 2 else 0
+        for version in range(1 + fakes):
+            items.append(
+                Utterance(
+                    id=f"{i}-{version}",
+                    path=Path(f"{i}-{version}.wav"),
+                    bona_fide=not version,
+                    dataset="a",
+                    generator=f"g{version}",
+                    source=f"u{i}" if i else "-",
+                    duration_s=3.0 + i % 7 + 0.3 * version,
+                )
+            )
+    return items
+
+
+def test_twins_are_versions_of_one_utterance():
+    items = versions()
+    twins = find_twins(items)
+    assert len(twins) == 2 * 19  # utterance 0 does not say what it is
+    for fake, genuine in twins.items():
+        assert not items[fake].bona_fide
+        assert [items[row].source for row in genuine] == [items[fake].source]
+    assert not find_twins([replace(item, dataset=item.id) for item in items])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_twins_share_their_seed_and_their_length(share):
+    items, pairs, alike = versions(), 0, 0
+    packing = replace(PACKING, twins=share)
+    for batch in islice(plan(items, packing), 150):
+        for first, second in zip(batch.draws[::2], batch.draws[1::2], strict=True):
+            assert items[first.row].bona_fide and not items[second.row].bona_fide  # noqa: PT018
+            pairs += 1
+            if first.seed == second.seed:
+                alike += 1
+                assert items[first.row].source == items[second.row].source
+                assert first.samples == second.samples
+        assert sum(draw.samples for draw in batch.draws) <= PACKING.seconds * 16_000
+    assert alike / pairs == pytest.approx(share, abs=0.03)

@@ -33,6 +33,9 @@ class LoopOptions:
     balance: float = option(
         0.5, "Weight of large data sets and groups: 1 as many as there are, 0 all alike."
     )  # theirs: 1, of which MLS is 90 % of the genuine hours
+    twins: float = option(
+        0.0, "Share of pairs that are two versions of one utterance, cut and disturbed alike."
+    )
     augment: str = option("rawboost:5", "Steps as NAME:PROBABILITY with commas between; empty for none.")
     drop: bool = option(True, "Dropout of the front end as it was published with.")
     precision: str = option("auto", "auto, fp32, bf16 or fp16; auto is bf16 where a GPU has it.")
@@ -145,6 +148,7 @@ def check_options(options: LoopOptions) -> None:
         ("weight_decay", 0, 10),
         ("clip_norm", 1e-6, 1e9),
         ("balance", 0, 1),
+        ("twins", 0, 1),
         ("moving_average", 0, 0.999999),
         ("workers", 0, 256),
         ("seed", 0, 2**31),

@@ -23,7 +23,7 @@ from earwitness.metrics.intervals import grouped_bootstrap
 from earwitness.training import runs
 from earwitness.training.loop import Fitted, Report, fit, make_accelerator
 from earwitness.training.options import LoopOptions, check_options
-from earwitness.training.sampling import Packing, inner_group
+from earwitness.training.sampling import Packing, find_twins, inner_group
 from earwitness.training.start import (
     Start,
     adapters_of,
@@ -143,6 +143,12 @@ def run_recipe(
     recipe.check(card)
     task = recipe.task(blueprint)
     train, valid = read_data(data)
+    if options.twins and not find_twins(train):
+        raise InputError(
+            "usage",
+            "--twins: no fake shares its `source` with a genuine recording of its data set; leave it out, or "
+            "make some with `earwitness corpus synthesise`",
+        )
     own_head = weights is not None and bool(card["architecture"]["head"] == blueprint.head) and not start.head
     about_data = {"train": runs.describe(train), "valid": runs.describe(valid) if valid else None}
     config = {
@@ -181,6 +187,7 @@ def run_recipe(
         options.seed,
         fixed_samples(blueprint),
         needs_equal_lengths(network),
+        options.twins,
     )
     fitted = fit(network, beside, task, train, valid, packing, chain, options, run, report, accelerator)
     if not fitted.main:
