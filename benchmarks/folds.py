@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,18 @@ def score(
             found[name][condition] = np.array(scores)
     for name, scores in found.items():
         np.savez(work / f"{name}.npz", allow_pickle=False, id=np.array([row.id for row in rows]), **scores)
+
+
+def score_all(
+    work: Path,
+    plans: Sequence[tuple[Sequence[Utterance], Sequence[str]]],
+    jobs: int,
+    conditions: Sequence[str] = CONDITIONS,
+) -> None:
+    """`score` of each (recordings, runs), in so many processes."""
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        for done in [pool.submit(score, work, *plan, conditions) for plan in plans]:
+            done.result()
 
 
 def mean_eer(scores: np.ndarray, bona_fide: np.ndarray) -> float:

@@ -14,13 +14,12 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from folds import FOLDS, ROOT, mean_eer, put, score, train
+from folds import FOLDS, ROOT, mean_eer, put, score_all, train
 
 from earwitness.audio.corpora import demos, packages
 from earwitness.audio.protocol import Utterance, write_protocol
@@ -163,14 +162,10 @@ def main() -> None:
         list(pool.map(base, [(seed, fold) for seed in SEEDS for fold in FOLDS]))
         list(pool.map(tune, [(arm, seed, fold) for seed in SEEDS for arm in ARMS for fold in FOLDS]))
     arms = ("base", *ARMS)
-    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(score, work, rows, [run_name(arm, seed, fold) for arm in arms], ["clean"])
-            for fold, rows in judged.items()
-            for seed in SEEDS
-        ]
-        for job in jobs:
-            job.result()
+    runs = [
+        (rows, [run_name(arm, seed, fold) for arm in arms]) for fold, rows in judged.items() for seed in SEEDS
+    ]
+    score_all(work, runs, arguments.jobs, ["clean"])
     result = summarise(work, judged)
     place = ROOT / "benchmarks" / "results" / "forgetting.json"
     place.write_text(json.dumps(result, indent=1) + "\n")

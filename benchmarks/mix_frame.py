@@ -15,7 +15,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from folds import FOLDS, NETWORK, ROOT, compare_arms, put, score, table, train, write_folds
+from folds import FOLDS, NETWORK, ROOT, compare_arms, put, score_all, table, train, write_folds
 
 SEEDS = (1, 2, 3)
 STEPS = 240  # of all stages of an arm together
@@ -86,9 +86,12 @@ def main() -> None:
         list(pool.map(lambda plan: run(work, every[plan[0]], run_name(*plan), *plan[1:]), plans))
     result: dict = {"seeds": len(SEEDS), "steps": STEPS}
     text = []
-    for fold in FOLDS:
-        held = [row for row in rows if row.fold == fold]
-        score(work, held, [run_name(name, seed, fold) for seed in SEEDS for name in every])
+    judged = [
+        ([row for row in rows if row.fold == fold], [run_name(name, seed, fold) for name in every])
+        for fold in FOLDS
+        for seed in SEEDS
+    ]
+    score_all(work, judged, arguments.jobs)
     for part, group in (("arms", ARMS), ("splices", SPLICES)):
         arms = {
             name: [[work / f"{run_name(name, seed, fold)}.npz" for fold in FOLDS] for seed in SEEDS]

@@ -223,3 +223,74 @@ def corpus_splice(
         splicing = Splicing(share, segments, fade_s, match_level, codec)
         code = run_splice(protocols, out, Request(count, seed, base, aligned, whole, splicing), as_json)
     raise typer.Exit(code)
+
+
+SYNTHESISE_HELP = """\b
+OUT gets
+  audio/             16 kHz mono FLAC
+  protocol.csv       a row a file: each fake, and the genuine twin of every source (and protocol.json)
+  manifest.jsonl     what each was made of: method, its settings, source, seed
+  left-out.csv       what was not made, with the reason
+
+\b
+Methods:
+  world, world-shift       WORLD as it is; with pitch and formants moved
+  griffin-lim, phase       phases found for magnitudes (through mel bands or not); phases replaced
+  lpc, sinusoidal          a filter with pulses, noise or part of the residual; harmonics and noise
+  upsample                 images, checkerboards and tones of upsampling layers
+  smooth, quantise         over-smoothed mel spectra; codebooks of a few bits
+  enhance                  noise added and taken out
+  stretch, pitch-shift     speed changed and changed back; pitch moved
+  neural                   the vocoder of --vocoder FILE
+
+Each file draws its own settings, so a method stands for many generators. Sources are the genuine rows, groups
+by the square root of their size, crops of at most 15 s. Twin and fakes have one level, length, band, pause
+and format. Rows keep group, fold, split, speaker and language; twin and fakes share Source. A run that was
+stopped goes on with the same command; a larger --count adds to the folder.
+
+\b
+--vocoder takes an ONNX graph (.onnx), or TorchScript (.ts, .pt), from mel spectra to a waveform, with
+FILE.json beside it: {"sample_rate": 16000, "n_fft": 1024, "hop": 160, "window": 640, "mels": 80, "fmin": 0,
+"fmax": 8000} and, where they differ, "floor": 1e-5, "log": "ln", "scale": "slaney", "norm": "slaney",
+"power": 1, "centre": true, "pad": "constant", "name". TorchScript is a program: name only files you trust.
+
+\b
+Exit codes:
+  0  as many fakes as asked for
+  1  fewer; left-out.csv says why
+  2  wrong usage, or a protocol that cannot be read
+
+\b
+Examples:
+  earwitness corpus synthesise demos.csv synth --count 5000
+  earwitness corpus synthesise train.csv worlds --count 800 --method world --method world-shift --jobs 4
+  earwitness corpus synthesise train.csv hifigan --count 500 --method neural --vocoder hifigan.onnx
+"""
+
+
+@corpus_app.command("synthesise", epilog=SYNTHESISE_HELP)
+def corpus_synthesise(
+    protocols: PROTOCOLS,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or one to go on with.")],
+    count: Annotated[int, typer.Option(metavar="N", help="Fakes to make, shared by the methods.")],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this; may be given again [default: all without a file]."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="The same seed makes the same files.")] = 0,
+    vocoder: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A vocoder, for the method neural.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=0, max=256, help="Processes; 0 is one for each processor.")
+    ] = 0,
+    as_json: AS_JSON = False,
+) -> None:
+    """Make fake speech of genuine speech: pairs in which only the artefacts of a generator differ."""
+    with plain_errors("the same command goes on from there"):
+        from earwitness.operations.corpus_copies import Request
+        from earwitness.operations.corpus_synthesise import run_synthesise
+
+        request = Request(count, tuple(method or ()), seed, vocoder)
+        code = run_synthesise(protocols, out, request, jobs, as_json)
+    raise typer.Exit(code)
