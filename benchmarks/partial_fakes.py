@@ -4,7 +4,7 @@ Networks of `folds.py`, trained on three page folds and judged on the fourth: on
 segments of fakes, on splices of one utterance in two versions (no seam of content), and on the 80 edits
 of `demos` with known boundaries. Compared: windows of one second, slid over a recording, through a
 network that knows utterances only; frame scores taught with whole clips; frame scores taught with
-splices, as hard cuts and with cross-fades at one level.
+splices.
 
     python benchmarks/mix_frame.py --corpus CORPUS --work FOLDER --only "no post-training"
     python benchmarks/partial_fakes.py --corpus CORPUS --work FOLDER [--jobs 2]
@@ -37,8 +37,7 @@ from earwitness.metrics.spans import Recording, pooled
 SEEDS = (1, 2, 3)
 TAUGHT = {
     "frames, whole clips only": ["--whole", "1"],
-    "frames, hard cuts": ["--whole", "0.5"],
-    "frames, soft cuts": ["--whole", "0.5", "--fade-s", "0.01", "--match-level"],
+    "frames, splices": ["--whole", "0.5"],
 }
 WINDOWS = "utterances, windows of 1 s"
 WINDOW, HOP = SAMPLE_RATE, 1_600  # samples
