@@ -11,7 +11,7 @@ from tiny import ARCHITECTURES  # noqa: E402
 from earwitness.decision.heads.output import HeadOutput  # noqa: E402
 from earwitness.decision.importer import make_card  # noqa: E402
 from earwitness.decision.logmel_cnn import LogMelCnn  # noqa: E402
-from earwitness.decision.network import FRAME_LEVEL, HEADS, Blueprint, Network, frame_grid  # noqa: E402
+from earwitness.decision.network import EVERY_STATE, FRAME_LEVEL, HEADS, Blueprint, Network, frame_grid  # noqa: E402
 from earwitness.features.encoders import (  # noqa: E402
     FrontEnd,
     convolve,
@@ -119,7 +119,7 @@ def test_heads_say_which_frames_or_nothing():
     for name, head in HEADS.items():
         reads = head.READS
         front_end = None if reads == "waveform" else architecture
-        blueprint = Blueprint(name, front_end, (0, 1) if reads == "layers" else (1,))
+        blueprint = Blueprint(name, front_end, (0, 1) if reads in EVERY_STATE else (1,))
         grid, card = frame_grid(blueprint), make_card("x", blueprint, "")["output"]
         expected = name in FRAME_LEVEL or name == "attm"  # whose own head is an LSTM by default
         assert (grid is not None) == expected, name

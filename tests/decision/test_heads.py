@@ -16,7 +16,7 @@ from earwitness import scan  # noqa: E402
 from earwitness.decision.bundle import WEIGHTS, file_digest, write_card  # noqa: E402
 from earwitness.decision.detector import load_detector  # noqa: E402
 from earwitness.decision.importer import make_card  # noqa: E402
-from earwitness.decision.network import HEADS, Blueprint, Network, read_blueprint  # noqa: E402
+from earwitness.decision.network import EVERY_STATE, HEADS, Blueprint, Network, read_blueprint  # noqa: E402
 from earwitness.decision.scoring import score_clips  # noqa: E402
 from earwitness.errors import ModelError  # noqa: E402
 from earwitness.operations.models import export_model  # noqa: E402
@@ -36,7 +36,7 @@ def blueprint_of(name: str) -> Blueprint:
     options = SMALL.get(name, {})
     if HEADS[name].READS == "waveform":
         return Blueprint(name, options=options)
-    return Blueprint(name, FRONT_END, (0, 1) if HEADS[name].READS == "layers" else (1,), options)
+    return Blueprint(name, FRONT_END, (0, 1) if HEADS[name].READS in EVERY_STATE else (1,), options)
 
 
 def network_of(name: str) -> Network:

@@ -24,6 +24,7 @@ from earwitness.decision.heads.mlp import Mlp
 from earwitness.decision.heads.nes2net import Nes2Net
 from earwitness.decision.heads.oc_softmax import OcSoftmax
 from earwitness.decision.heads.output import HeadOutput
+from earwitness.decision.heads.pooled import Pooled
 from earwitness.decision.heads.rawnet2 import RawNet2
 from earwitness.decision.heads.resnet34 import ResNet34
 from earwitness.decision.heads.sls import SensitiveLayers
@@ -50,15 +51,18 @@ HEADS: dict[str, Any] = {
     "sls": SensitiveLayers,
     "mhfa": Mhfa,
     "attm": AttM,
+    "pooled": Pooled,
     "aasist": Aasist,
     "rawnet2": RawNet2,
     "resnet34": ResNet34,
     "logmel-cnn": LogMelHead,
 }
 
-# Heads that say which frames. The last layer of all but the last one sees single frames, so that frame
-# scores come with those of clips; "logmel-cnn" has a layer for them that must be taught.
-FRAME_LEVEL = ("linear", "oc-softmax", "mlp", "lstm", "nes2net", "vib", "logmel-cnn")
+# Heads that say which frames. The last layer of all but the last two sees single frames, so that frame
+# scores come with those of clips; that of "pooled" sees a second around a frame as it sees a clip, and
+# "logmel-cnn" has a layer for them that must be taught.
+FRAME_LEVEL = ("linear", "oc-softmax", "mlp", "lstm", "nes2net", "vib", "pooled", "logmel-cnn")
+EVERY_STATE = ("layers", "states and waveform")  # what heads may read that get states apart
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class Network(nn.Module):
         else:
             self.front_end = FrontEnd(blueprint.front_end, blueprint.states or None, empty)
             states, width = len(self.front_end.states), blueprint.front_end.width
-            if make_head.READS == "layers":
+            if make_head.READS in EVERY_STATE:
                 self.head = make_head(width, states, **blueprint.options)
             else:
                 self.head = make_head(width, **blueprint.options)
@@ -138,6 +142,8 @@ class Network(nn.Module):
         if self.front_end is None:
             return self.head(waveform, lengths)
         states, mask = self.front_end(waveform, lengths)
+        if self.head.READS == "states and waveform":
+            return self.head(states, mask, waveform, lengths)
         if self.head.READS == "layers":
             return self.head(states, mask)
         if self.mixture is None:

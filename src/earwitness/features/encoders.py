@@ -20,6 +20,7 @@ from earwitness.features.filterbanks import KaldiFilterBank, WhisperLogMel
 from earwitness.features.frontends import CONV_KERNELS, CONV_STRIDES, HOP, Architecture, make_body
 
 NORMALISE_EPS = 1e-5  # that of torch's layer_norm, as AntiDeepfake; 1e-7 moves quiet clips
+WHISPER_LEVEL = 0.05  # deviation of a normalised waveform for Whisper, which heard speech at all levels
 
 
 def front_end_grid(architecture: Architecture) -> FrameGrid:
@@ -111,6 +112,8 @@ class FrontEnd(nn.Module):
             waveform = waveform.float() * inside_mask(lengths, waveform.shape[1])
             if self.architecture.normalise:
                 waveform = normalise_waveform(waveform, lengths)
+                if self.architecture.family == "whisper":
+                    waveform = WHISPER_LEVEL * waveform
             if isinstance(self.mel, KaldiFilterBank):
                 waveform = self.mel(waveform, lengths)
             elif self.mel is not None:

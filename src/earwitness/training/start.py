@@ -74,6 +74,8 @@ def parse_states(text: str, layers: int, reads: str) -> tuple[int, ...]:
     Raises:
         InputError: `usage`.
     """
+    if not text and reads == "states and waveform":
+        return tuple(range(layers + 1))
     if text == "all" or (not text and reads == "layers"):
         return tuple(range(1, layers + 1))
     if text in ("", "last"):

@@ -1,0 +1,106 @@
+"""Statistics over time and the fine structure of the spectrum."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from earwitness.decision.heads.pooled import (  # noqa: E402
+    BINS,
+    REACH,
+    LongTermSpectrum,
+    Pooled,
+    around,
+    fine_structure,
+)
+
+RATE = 16_000
+
+
+def noise(samples, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+
+
+def given(samples, total=None, seed=1):
+    """States of random frames, mask, waveform and length; beyond the clip, up to `total`, rubbish."""
+    rng = np.random.default_rng(seed)
+    frames = samples // 320
+    states = rng.normal(3, 2, (1, 3, frames, 8))
+    wave, mask = noise(samples)[None], np.ones((1, frames), bool)
+    if total:
+        more = total // 320 - frames
+        states = np.concatenate([states, rng.normal(0, 50, (1, 3, more, 8))], axis=2)
+        wave = np.pad(wave, ((0, 0), (0, total - samples)), constant_values=0.7)
+        mask = np.pad(mask, ((0, 0), (0, more)))
+    tensors = torch.tensor(states, dtype=torch.float32), torch.tensor(mask), torch.tensor(wave)
+    return *tensors, torch.tensor([samples])
+
+
+@pytest.fixture
+def head():
+    torch.manual_seed(0)
+    head = Pooled(8, 3, embedding=16).eval()
+    head.standardise.running_mean.uniform_(-1, 1)  # type: ignore[union-attr]
+    head.standardise.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    return head
+
+
+@pytest.mark.parametrize("samples", [8_000, 16_001, 50_123])
+def test_what_lies_beyond_a_clip_changes_nothing(head, samples):
+    with torch.no_grad():
+        alone, padded = head(*given(samples)), head(*given(samples, 64_000))
+    torch.testing.assert_close(alone.logits, padded.logits, atol=1e-5, rtol=0)
+    frames = alone.frame_scores.shape[1]
+    torch.testing.assert_close(alone.frame_scores, padded.frame_scores[:, :frames], atol=1e-4, rtol=0)
+    assert not padded.frame_scores[:, frames:].any()
+
+
+def test_level_and_offset_do_not_matter(head):
+    states, mask, wave, lengths = given(40_000)
+    with torch.no_grad():
+        plain, changed = head(states, mask, wave, lengths), head(states, mask, 0.02 * wave + 0.3, lengths)
+    torch.testing.assert_close(plain.logits, changed.logits, atol=1e-3, rtol=0)
+
+
+def test_the_spectrum_is_that_of_numpy():
+    wave = noise(10_000)
+    spectra, heard = LongTermSpectrum()(torch.tensor(wave)[None], torch.tensor([10_000]))
+    normal = (wave - wave.mean()) / wave.std()
+    window = np.hanning(2_049)[:-1]
+    expected = [
+        np.log(np.abs(np.fft.rfft(normal[at : at + 2_048] * window)[:BINS]) ** 2 + 1e-4)
+        for at in range(0, 10_000 - 2_048 + 1, 640)
+    ]
+    assert int(heard.sum()) == len(expected)
+    np.testing.assert_allclose(spectra[0, : len(expected)], expected, atol=2e-3)
+
+
+def test_a_line_stands_out_and_a_slope_does_not():
+    slope = torch.linspace(3, -5, BINS)[None]
+    flat = fine_structure(slope)
+    assert flat[:, 4:-4].abs().max() < 1e-4
+    line = slope.clone()
+    line[0, 300] += 2
+    torch.testing.assert_close(fine_structure(line)[0, 300], flat[0, 300] + 2 * (1 - 1 / 9))
+
+
+def test_around_is_the_mean_of_what_is_near_and_inside():
+    rng = np.random.default_rng(3)
+    values, inside = rng.normal(size=(2, 30, 4)), np.arange(30) < np.array([[30], [17]])
+    found = around(torch.tensor(values), torch.tensor(inside), 5).numpy()
+    for clip in range(2):
+        for t in range(30):
+            near = [values[clip, i] for i in range(max(0, t - 5), min(30, t + 6)) if inside[clip, i]]
+            expected = np.mean(near, axis=0) if near else np.zeros(4)
+            np.testing.assert_allclose(found[clip, t], expected, atol=1e-9)
+
+
+def test_a_frame_score_is_what_the_clip_would_score_of_its_second(head):
+    """In a clip of 1 s or less all of it is near the middle; only what pairs of frames leave out differs."""
+    samples = 640 * (2 * REACH - 1)
+    states, mask, wave, lengths = given(samples)
+    states = states[:, :, ::2].repeat_interleave(2, dim=2)  # pairs of equal frames
+    with torch.no_grad():
+        found = head(states, mask, wave, lengths)
+    middle = found.frame_scores[0, mask.shape[1] // 2]
+    torch.testing.assert_close(middle, found.logits[0, 1] - found.logits[0, 0], atol=1e-3, rtol=0)
