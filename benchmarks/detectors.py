@@ -18,7 +18,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from earwitness.decision.network import HEADS
+from earwitness.decision.network import EVERY_STATE, HEADS
 from earwitness.features.encoders import FrontEnd
 from earwitness.features.frontends import FRONT_ENDS
 
@@ -40,6 +40,7 @@ SOURCES = {
     "aasist-ssl": ("AASIST on a front end", "447,242 (code)", "Tak et al., arXiv:2202.12233"),
     "sls": ("sensitive layer selection", "340.79 M with XLS-R", "Zhang et al., ACM Multimedia 2024"),
     "mhfa": ("factorised pooling of layers", "1,315,410 + linear (code)", "Peng et al., arXiv:2210.01273"),
+    "pooled": ("statistics of layers, fine spectrum", "", "`decision/heads/pooled.py`"),
     "attm": ("attentive merging of layers, LSTM", "157.3 M (merge)", "Pan et al., arXiv:2406.10283"),
     "aasist": ("AASIST, raw waveform", "297,866", "Jung et al., arXiv:2110.01200"),
     "aasist-l": ("AASIST-L, raw waveform", "85,306", "Jung et al., arXiv:2110.01200"),
@@ -96,9 +97,13 @@ def measure_head(name: str) -> dict[str, Any]:
         flops = count(head, torch.zeros(1, SAMPLES), torch.tensor([SAMPLES]))
     else:
         with FakeTensorMode(allow_non_fake_inputs=True):
-            head = (kind(WIDTH, LAYERS) if kind.READS == "layers" else kind(WIDTH)).eval()
-            shape = (1, LAYERS, FRAMES, WIDTH) if kind.READS == "layers" else (1, FRAMES, WIDTH)
-            flops = count(head, torch.empty(shape), torch.ones(1, FRAMES, dtype=torch.bool))
+            every = kind.READS in EVERY_STATE
+            head = (kind(WIDTH, LAYERS) if every else kind(WIDTH)).eval()
+            shape = (1, LAYERS, FRAMES, WIDTH) if every else (1, FRAMES, WIDTH)
+            given = [torch.empty(shape), torch.ones(1, FRAMES, dtype=torch.bool)]
+            if kind.READS == "states and waveform":
+                given += [torch.empty(1, SAMPLES), torch.tensor([SAMPLES])]
+            flops = count(head, *given)
     what, published, source = SOURCES[name]
     return {
         "what": what,
