@@ -40,9 +40,7 @@ ARMS: dict[str, list[str]] = {
     "MAE": ["--objective", "mae", *FULL],
     "GCE": ["--objective", "gce", *FULL],
     "GRPO": ["--objective", "grpo", "--refresh", "10", *FULL],
-    "GRPO, simplified": ["--objective", "grpo-simple", *FULL],
     "GRPO without sampling": ["--objective", "grpo-exact", *FULL],
-    "arcsine": ["--objective", "arcsine", *FULL],
 }
 PLACES = ("in domain", "out of domain")
 MOST = 16  # clips of a class and a page that are judged
