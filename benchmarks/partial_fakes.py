@@ -34,7 +34,7 @@ from earwitness.metrics.localisation import range_eer, segment_eer, utterance_ee
 from earwitness.metrics.resampling import times_drawn
 from earwitness.metrics.spans import Recording, pooled
 
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 TAUGHT = {
     "frames, whole clips only": ["--whole", "1"],
     "frames, splices": ["--whole", "0.5"],
