@@ -22,6 +22,7 @@ HOP = 2 * FRAME  # samples between spectra
 BINS = WINDOW // 2
 SMOOTH = 9  # bins of the moving average
 FLOOR = 1e-4  # of the power, where speech has variance one: about -70 dB
+BOUND = 8.0  # deviations from the mean beyond which a feature says no more
 REACH = 12  # spectra, or pairs of frames, to either side that a frame score looks at: a second in all
 EARLIER = 2  # how many spectra before that of its number a pair of frames is in the middle of
 
@@ -80,12 +81,10 @@ class Pooled(nn.Module):
         self.classify = nn.Sequential(nn.Dropout(drop), nn.Linear(embedding, 2))
 
     def forward(self, states: Tensor, mask: Tensor, waveform: Tensor, lengths: Tensor) -> HeadOutput:
-        frames = states.float().transpose(1, 2).flatten(2)  # (batch, frames, states * width)
+        frames = side_by_side(states)
         spectra, heard = self.spectrum(waveform, lengths)
-        of_clip = torch.cat(
-            [masked_mean_deviation(frames, mask), fine_structure(masked_mean(spectra, heard))], dim=1
-        )
-        embedding = self.embed(self.standardise(of_clip))
+        features = self.standardise(statistics(frames, mask, spectra, heard))
+        embedding = self.embed(features.clamp(-BOUND, BOUND))
         of_frames = self.embed(self.standardised(near_statistics(frames, mask, spectra, heard)))
         logits = self.classify(of_frames)  # (batch, pairs of frames, 2)
         scores = (logits[..., 1] - logits[..., 0]).repeat_interleave(2, dim=1)[:, : mask.shape[1]]
@@ -96,11 +95,21 @@ class Pooled(nn.Module):
         mean, variance = self.standardise.running_mean, self.standardise.running_var
         assert mean is not None
         assert variance is not None
-        return (features - mean) * torch.rsqrt(variance + self.standardise.eps)
+        return ((features - mean) * torch.rsqrt(variance + self.standardise.eps)).clamp(-BOUND, BOUND)
+
+
+def side_by_side(states: Tensor) -> Tensor:
+    """(batch, states, frames, width) -> (batch, frames, states * width)."""
+    return states.float().transpose(1, 2).flatten(2)
+
+
+def statistics(frames: Tensor, mask: Tensor, spectra: Tensor, heard: Tensor) -> Tensor:
+    """What the head pools of a clip, (batch, features): means, deviations, fine structure."""
+    return torch.cat([masked_mean_deviation(frames, mask), fine_structure(masked_mean(spectra, heard))], dim=1)
 
 
 def near_statistics(frames: Tensor, mask: Tensor, spectra: Tensor, heard: Tensor) -> Tensor:
-    """What the head pools, of the second around every other frame: (batch, pairs of frames, features)."""
+    """`statistics` of the second around every other frame, (batch, pairs of frames, features)."""
     centre = masked_mean(frames, mask)[:, None]
     pairs, inside = (frames - centre)[:, ::2], mask[:, ::2]
     mean, power = around(pairs, inside, REACH), around(pairs * pairs, inside, REACH)
