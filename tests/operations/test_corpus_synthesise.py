@@ -88,7 +88,8 @@ def test_fakes_stand_beside_their_twins_in_all_but_the_artefacts(mine, tmp_path)
         twin = items[row["twin"]]
         assert item.path == out / row["path"]
         assert item.bona_fide == (row["label"] == "real") == (name == row["twin"])
-        for shared in ("group", "fold", "split", "speaker", "language", "dataset", "licence"):
+        assert item.dataset == "mine-synth"
+        for shared in ("group", "fold", "split", "speaker", "language", "licence"):
             assert getattr(item, shared) == getattr(source, shared)
         assert item.source == twin.source == source.id
         audio, genuine = soundfile.read(item.path)[0], soundfile.read(twin.path)[0]

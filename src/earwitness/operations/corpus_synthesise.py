@@ -266,6 +266,7 @@ def row_of(row: dict[str, Any], source: Utterance, out: Path, request: Request) 
         source,
         id=row["id"],
         path=out / "audio" / f"{row['id']}.flac",
+        dataset=f"{source.dataset}-synth",  # apart from originals, which did not go the same way
         source=source.id if source.source in ("", "-") else source.source,
         duration_s=row["samples"] / SAMPLE_RATE,
         sample_rate=SAMPLE_RATE,
