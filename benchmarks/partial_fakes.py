@@ -82,7 +82,7 @@ def make_sets(corpus: Path, work: Path, rows: list[Utterance]) -> dict[str, list
                 work / "demos.csv",
                 out,
                 "--count",
-                480,
+                400,
                 "--whole",
                 0.25,
                 "--seed",
