@@ -7,8 +7,9 @@ trained on, one after another in random order and as often as it takes, each at 
 the middle of three of them, near 10, 30 and 50 minutes, two seconds are replaced in a hard cut by
 speech of fakes of the same pages, of three generators. The installed command scans it as a user would
 run it, and five minutes of it too, so that memory can be compared. Writes
-`benchmarks/results/long_recording.json`: the fakes, the spans found, how far each edge is off, what else
-was called fake, wall time and peak memory. Where one clip ends and the next begins, speaker and channel
+`benchmarks/results/long_recording.json`: the fakes, the spans found, how far each edge is off, the share of
+all stretches of two seconds that sound less fake than each, what else was called fake, wall time and
+peak memory. Where one clip ends and the next begins, speaker and channel
 change too: a harder hour than one of a single microphone.
 """
 
@@ -17,6 +18,7 @@ import json
 import os
 import sys
 import tempfile
+import warnings
 import wave
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,17 @@ def compare(spans: list[dict[str, Any]], truth: list[dict[str, Any]]) -> list[di
     return rows
 
 
+def less_fake(timeline: dict[str, Any], start_s: float) -> float:
+    """Share of the stretches as long as a fake whose mean P(fake) is below that of the one at `start_s`."""
+    step = timeline["step_s"]
+    p_fake = np.array([np.nan if value is None else value for value in timeline["p_fake"]])
+    size, first = round(FAKE_S / step), round(start_s / step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stretches of silence have no mean
+        means = np.nanmean(np.lib.stride_tricks.sliding_window_view(p_fake, size), axis=1)
+    return round(float((means[np.isfinite(means)] < means[first]).mean()), 3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Three short fakes in an hour of genuine speech.")
     parser.add_argument("--model", required=True, help="a bundle that never saw the pages of the fold")
@@ -137,6 +150,8 @@ def main() -> None:
         _, short = scan(work / "part.wav", arguments.model, work)
         record, cost = scan(work / "hour.wav", arguments.model, work)
     compared = compare(record["spans"], truth)
+    for row in compared:
+        row["less_fake_elsewhere"] = less_fake(record["timeline"], row["start_s"])
     others = [span for span in record["spans"] if all(overlap(span, fake) <= 0 for fake in truth)]
     results = {
         "what": f"{FAKE_S:g} s fakes in genuine speech of unseen pages",
@@ -156,7 +171,8 @@ def main() -> None:
     (arguments.results / "long_recording.json").write_text(json.dumps(results, indent=1) + "\n")
     for row in compared:
         off = "missed" if row["found"] is None else f"{row['start_off_s']:+.3f} s, {row['end_off_s']:+.3f} s"
-        print(f"{row['start_s']:9.3f} to {row['end_s']:9.3f} s  {row['generator']:<40} {off}")
+        rank = f"{row['less_fake_elsewhere']:.1%} of the hour sounds less fake"
+        print(f"{row['start_s']:9.3f} to {row['end_s']:9.3f} s  {row['generator']:<30} {off}; {rank}")
     print(f"{len(others)} other spans, {results['other_spans_s']} s; {results['cost']}")
 
 
