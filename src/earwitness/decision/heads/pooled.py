@@ -105,7 +105,8 @@ def side_by_side(states: Tensor) -> Tensor:
 
 def statistics(frames: Tensor, mask: Tensor, spectra: Tensor, heard: Tensor) -> Tensor:
     """What the head pools of a clip, (batch, features): means, deviations, fine structure."""
-    return torch.cat([masked_mean_deviation(frames, mask), fine_structure(masked_mean(spectra, heard))], dim=1)
+    lines = fine_structure(masked_mean(spectra, heard))
+    return torch.cat([masked_mean_deviation(frames, mask), lines], dim=1)
 
 
 def near_statistics(frames: Tensor, mask: Tensor, spectra: Tensor, heard: Tensor) -> Tensor:
