@@ -1,216 +1,248 @@
 """Train the countermeasure that ships inside the package.
 
-A log-mel convolutional network (`decision/logmel_cnn.py`) on short crops, with room, noise,
-band, codec and level augmentation, ramped in over the first third of the run (started at full
-strength it hurt short runs). Batches are half bona fide, and pages are drawn by the square root
-of their size, pages that hold one class only at a fraction of that, so that "which page is it"
-says little about the class. The loss is binary cross-entropy of the clip score plus a share of
-the same on every frame score. Weights are an exponential average over steps.
+Whisper tiny's encoder, frozen (`training/whisper_weights.py`), under the pooled head
+(`decision/heads/pooled.py`). The statistics of disturbed crops are computed once (`training/cached.py`), and
+small heads are fitted to them from different seeds, which stand side by side in one head as their mean.
+Batches are half bona fide, data sets and pages are drawn by the square root of their size, and a share of
+the pairs are two versions of one utterance, disturbed alike. Four fits, each without one page fold, give
+the scores that calibration and every figure on the card rest on; a fifth on everything gives the weights
+that ship:
 
-Four runs, each without one page fold, give the scores that calibration and every figure on the
-card rest on; a fifth run on everything gives the weights that ship:
-
-    python -m earwitness.training.embedded train --corpus CORPUS --out RUNS --fold 0   # ... 1 2 3
-    python -m earwitness.training.embedded train --corpus CORPUS --out RUNS
+    python -m earwitness.training.embedded cache PROTOCOL... --front-end whisper-tiny --out CACHE
+    python -m earwitness.training.embedded fit CACHE/* --front-end whisper-tiny --out RUNS
     python -m earwitness.training.export --corpus CORPUS --runs RUNS --bundle src/earwitness/models/embedded
-
-A run saves every `save_every` steps and goes on from there when started again; each step draws
-from its own seed, so a resumed run sees the same batches.
 """
 
 import argparse
-import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from earwitness.audio.augment.chain import disturb
-from earwitness.audio.augment.clips import crop
-from earwitness.audio.corpora.demos import read as read_demos
-from earwitness.audio.corpora.packages import read as read_packages
-from earwitness.audio.io import SAMPLE_RATE, load
 from earwitness.audio.protocol import Utterance
-from earwitness.audio.quality import QualityMeter
-from earwitness.decision.logmel_cnn import LogMelCnn
+from earwitness.decision.heads.pooled import BOUND
+from earwitness.decision.network import Blueprint, Network
+from earwitness.training.cached import architecture, cache, load_front_end, read_cache
+from earwitness.training.sampling import find_twins, sampling_weights
+from earwitness.training.start import write_bundle
+
+FOLDS = (0, 1, 2, 3)
+PROMPTS = ("asterisk", "prompt")  # groups of telephone prompts
+LICENCE = "see LICENSE and NOTICE.md: Whisper's encoder is MIT, copyright 2022 OpenAI"
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """Defaults found on page folds 0 and 1 within minutes of training, not searched further."""
+class Fit:
+    """How heads are fitted."""
 
-    steps: int = 900
-    batch: int = 32
-    crop_s: tuple[float, float] = (2.0, 5.0)
-    learning_rate: float = 2e-3
-    weight_decay: float = 2e-2
-    warm_up: int = 60
-    label_smoothing: float = 0.05
-    frame_weight: float = 0.3
-    demos_share: float = 0.7
-    one_class_page: float = 0.3
-    averaging: float = 0.99
+    members: int = 4
+    hidden: int = 128
+    steps: int = 800
+    pairs: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    drop: float = 0.5
+    smoothing: float = 0.05
+    balance: float = 0.5
+    twins: float = 0.3
     seed: int = 20261121
-    save_every: int = 100
 
 
-def read_corpus(root: Path) -> list[Utterance]:
-    """Every utterance of `root/demos` and `root/packages`."""
-    return [*read_demos(root / "demos"), *read_packages(root / "packages")]
+def blueprint(options: Fit = Fit()) -> Blueprint:
+    """The network that ships."""
+    sizes = architecture()
+    head = {"embedding": options.members * options.hidden, "drop": options.drop}
+    return Blueprint("pooled", sizes, tuple(range(sizes.layers + 1)), head)
 
 
-def sampling_weights(rows: list[Utterance], options: Embedded) -> dict[bool, np.ndarray]:
-    """Class -> probability of each row, (rows,)."""
-    pages: dict[tuple[bool, str], list[int]] = {}
-    for i, row in enumerate(rows):
-        pages.setdefault((row.fold is not None, row.group), []).append(i)
-    weights = {label: np.zeros((2, len(rows))) for label in (True, False)}
-    for (demos, _), members in pages.items():
-        by_class = {k: [i for i in members if rows[i].bona_fide is k] for k in (True, False)}
-        single = demos and not all(by_class.values())
-        for label, chosen in by_class.items():
-            if chosen:
-                page = np.sqrt(len(chosen)) * (options.one_class_page if single else 1.0)
-                weights[label][int(demos), chosen] = page / len(chosen)
-    shares = np.array([1 - options.demos_share, options.demos_share])[:, None]
-    return {k: (shares * w / w.sum(1, keepdims=True)).sum(0) for k, w in weights.items()}
+@dataclass(frozen=True)
+class Material:
+    """What heads are fitted to."""
+
+    items: list[Utterance]
+    statistics: np.ndarray  # (versions, items, features) float16
+
+    def rows(self, wanted: np.ndarray) -> "Material":
+        """Those where `wanted` (items,) is true."""
+        chosen = np.flatnonzero(wanted)
+        return Material([self.items[i] for i in chosen], self.statistics[:, chosen])
 
 
-def draw_batch(
-    rows: list[Utterance],
-    audio: list[np.ndarray],
-    weights: dict[bool, np.ndarray],
-    options: Embedded,
-    step: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Waveforms (batch, samples) and labels (batch,), 1 for bona fide, of one step."""
-    rng = np.random.default_rng([options.seed, step])
-    strength = min(1.0, step / (options.steps / 3))
-    samples = int(rng.uniform(*options.crop_s) * SAMPLE_RATE)
-    labels = np.arange(options.batch) % 2 == 0
-    clips = []
-    for label in labels:
-        row = int(rng.choice(len(rows), p=weights[bool(label)]))
-        clip = crop(audio[row].astype(np.float32) / 32_768, samples, rng)
-        clips.append(disturb(clip, rng, strength))
-    return torch.from_numpy(np.stack(clips)), torch.from_numpy(labels.astype(np.float32))
+def standard(material: Material) -> tuple[Tensor, Tensor]:
+    """Mean and variance of every feature, (features,) each, over all versions."""
+    versions = material.statistics
+    count = versions.shape[0] * versions.shape[1]
+    mean = np.sum([part.sum(0, dtype=np.float64) for part in versions], axis=0) / count
+    centred = ((part - mean.astype(np.float32)) ** 2 for part in versions)
+    variance = np.sum([part.sum(0, dtype=np.float64) for part in centred], axis=0) / count
+    return torch.from_numpy(mean).float(), torch.from_numpy(variance).float()
 
 
-def loss_of(
-    network: LogMelCnn, waveform: torch.Tensor, labels: torch.Tensor, options: Embedded
-) -> torch.Tensor:
-    """Cross-entropy of clip and frame scores against (smoothed) labels, a scalar."""
-    lengths = torch.full((len(waveform),), waveform.shape[1])
-    with torch.autocast("cpu", torch.bfloat16):
-        scores, frame_scores, _ = network(waveform, lengths)
-    target = labels * (1 - options.label_smoothing) + options.label_smoothing / 2
-    clip = F.binary_cross_entropy_with_logits(scores.float(), target)
-    frames = F.binary_cross_entropy_with_logits(frame_scores.float(), target[:, None].expand_as(frame_scores))
-    return clip + options.frame_weight * frames
+class Draws:
+    """Pairs of rows, genuine and fake, and the versions of either."""
+
+    def __init__(self, material: Material, options: Fit, rng: np.random.Generator) -> None:
+        self.material, self.options, self.rng = material, options, rng
+        self.weights = sampling_weights(material.items, options.balance)
+        self.twins = find_twins(material.items) if options.twins else {}
+        self.fakes = np.array(list(self.twins), dtype=np.int64)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Statistics (2 * pairs, features) and labels (2 * pairs,), 1 for bona fide."""
+        rng, pairs, versions = self.rng, self.options.pairs, len(self.material.statistics)
+        alike = int(pairs * self.options.twins) if len(self.fakes) else 0
+        sides = []
+        for label in (True, False):
+            rows = rng.choice(len(self.material.items), pairs - alike, p=self.weights[label])
+            sides.append((rows, rng.integers(0, versions, pairs - alike)))
+        if alike:
+            share = self.weights[False][self.fakes]
+            fakes = rng.choice(self.fakes, alike, p=share / share.sum())
+            genuine = np.array([rng.choice(self.twins[int(row)]) for row in fakes])
+            version = rng.integers(0, versions, alike)
+            sides = [
+                (np.append(rows, more), np.append(known, version))
+                for (rows, known), more in zip(sides, (genuine, fakes), strict=True)
+            ]
+        rows, known = (np.concatenate(column) for column in zip(*sides, strict=True))
+        drawn = torch.from_numpy(self.material.statistics[known, rows].astype(np.float32))
+        return drawn, (torch.arange(2 * pairs) < pairs).float()
 
 
-def score_rows(network: LogMelCnn, rows: list[Utterance], audio: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Clip scores (rows,) and per-row frame scores of the spoken part of undisturbed clips."""
-    network.eval()
-    scores, frames = [], []
-    with torch.no_grad():
-        for clip in audio:
-            meter, samples = QualityMeter(), clip.astype(np.float32) / 32_768
-            meter.update(samples)
-            meter.finish()
-            start, end = meter.spoken_part()  # as `earwitness scan` scores them
-            wave = torch.from_numpy(samples[start:end])[None, : 30 * SAMPLE_RATE]
-            score, frame_scores, _ = network(wave, torch.tensor([wave.shape[1]]))
-            scores.append(float(score[0]))
-            frames.append(frame_scores[0].numpy().astype(np.float32))
-    return {
-        "id": np.array([row.id for row in rows]),
-        "score": np.array(scores),
-        "frames": np.concatenate(frames),
-        "frame_counts": np.array([len(f) for f in frames]),
-    }
-
-
-def train(corpus: Path, out: Path, fold: int | None, options: Embedded = Embedded()) -> None:
-    """One run; writes `out/fold-K.pt` (or `all.pt`) and, with a fold, its scores as .npz."""
-    # Data: everything in memory as 16-bit samples, about 470 MB.
-    rows = read_corpus(corpus)
-    audio = [(load(row.path) * 32_767).astype(np.int16) for row in rows]
-    kept = [i for i, row in enumerate(rows) if fold is None or row.fold != fold]
-    held = [i for i, row in enumerate(rows) if fold is not None and row.fold == fold]
-    train_rows, train_audio = [rows[i] for i in kept], [audio[i] for i in kept]
-    weights = sampling_weights(train_rows, options)
-
-    # Model and optimiser.
-    torch.manual_seed(options.seed)
-    network = LogMelCnn()
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.averaging), use_buffers=True)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+def fit_member(draws: Draws, mean: Tensor, variance: Tensor, seed: int) -> nn.Sequential:
+    """One small head on standardised statistics: (batch, features) -> logit of bona fide (batch, 1)."""
+    options = draws.options
+    torch.manual_seed(seed)
+    member = nn.Sequential(
+        nn.Dropout(options.drop),
+        nn.Linear(len(mean), options.hidden),
+        nn.GELU(),
+        nn.Dropout(options.drop),
+        nn.Linear(options.hidden, 1),
     )
-    name = "all" if fold is None else f"fold-{fold}"
-    out.mkdir(parents=True, exist_ok=True)
-    state_file, first = out / f"{name}.state", 0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"])
-        first = state["step"]
-
-    # Loop.
-    started, total = time.monotonic(), 0.0
-    for step in range(first, options.steps):
-        rise = min(1.0, (step + 1) / options.warm_up)
-        fall = 0.5 * (1 + np.cos(np.pi * step / options.steps))
-        optimiser.param_groups[0]["lr"] = float(options.learning_rate * rise * fall)
-        waveform, labels = draw_batch(train_rows, train_audio, weights, options, step)
-        network.train()
-        loss = loss_of(network, waveform, labels, options)
+    optimiser = torch.optim.AdamW(
+        member.parameters(), options.learning_rate, weight_decay=options.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, options.steps + 1)
+    scale = torch.rsqrt(variance + 1e-5)
+    for _ in range(options.steps):
+        statistics, labels = draws.draw()
+        logits = member(((statistics - mean) * scale).clamp(-BOUND, BOUND))[:, 0]
+        target = labels * (1 - options.smoothing) + options.smoothing / 2
         optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        F.binary_cross_entropy_with_logits(logits, target).backward()
         optimiser.step()
-        average.update_parameters(network)
-        total += float(loss.detach())
-        if (step + 1) % 25 == 0:
-            left = (time.monotonic() - started) / (step + 1 - first) * (options.steps - step - 1)
-            print(f"{name} step {step + 1} loss {total / 25:.3f} left {left:.0f} s", flush=True)
-            total = 0.0
-        if (step + 1) % options.save_every == 0:
-            state = {
-                "network": network.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "random": torch.get_rng_state(),
-                "step": step + 1,
-            }
-            torch.save(state, state_file.with_suffix(".part"))
-            state_file.with_suffix(".part").replace(state_file)
+        schedule.step()
+    return member.eval()
 
-    # Evaluation on the held-out pages, and save.
-    torch.save({"weights": average.module.state_dict(), "options": asdict(options)}, out / f"{name}.pt")
-    if held:
-        network.load_state_dict(average.module.state_dict())
-        scores = score_rows(network, [rows[i] for i in held], [audio[i] for i in held])
-        np.savez_compressed(out / f"{name}.npz", allow_pickle=False, **scores)
+
+def fit(material: Material, front_end: Path, options: Fit) -> Network:
+    """The network with a head fitted to the material, ready to score."""
+    mean, variance = standard(material)
+    members: list[Any] = [
+        fit_member(
+            Draws(material, options, np.random.default_rng([options.seed, m])),
+            mean,
+            variance,
+            options.seed + m,
+        )
+        for m in range(options.members)
+    ]
+    network = Network(blueprint(options))
+    network.front_end = load_front_end(front_end)
+    head: Any = network.head
+    with torch.no_grad():
+        head.standardise.running_mean.copy_(mean)
+        head.standardise.running_var.copy_(variance)
+        head.embed[1].weight.copy_(torch.cat([member[1].weight for member in members]))
+        head.embed[1].bias.copy_(torch.cat([member[1].bias for member in members]))
+        outward = torch.cat([member[4].weight for member in members], dim=1) / (2 * len(members))
+        offset = torch.cat([member[4].bias for member in members]).mean() / 2
+        head.classify[1].weight.copy_(torch.cat([-outward, outward]))
+        head.classify[1].bias.copy_(torch.stack([-offset, offset]))
+    return network.eval()
+
+
+def fit_all(folders: Sequence[Path], front_end: Path, out: Path, options: Fit = Fit()) -> None:
+    """A bundle of each of `splits`; what is there stays."""
+    torch.set_num_threads(1)
+    material = Material(*read_cache(folders))
+    for name, wanted in splits(material.items).items():
+        if (out / name / "model.json").exists():
+            continue
+        part = material.rows(wanted)
+        network = fit(part, front_end, options)
+        about = {
+            "name": name,
+            "licence": LICENCE,
+            "training": {
+                "recipe": "earwitness.training.embedded",
+                "options": asdict(options),
+                **described(part),
+            },
+        }
+        out.mkdir(parents=True, exist_ok=True)
+        write_bundle(out / name, network, blueprint(options), network.state_dict(), about)
+        print(
+            f"{name}: fitted to {len(part.items)} recordings in {len(part.statistics)} versions", flush=True
+        )
+
+
+def splits(items: Sequence[Utterance]) -> dict[str, np.ndarray]:
+    """Run -> which recordings it is fitted to, (items,).
+
+    `fold-K` never saw the pages of a fold, `fresh-K` neither pages nor generators nor named speakers of it,
+    `no-prompts` no telephone prompts.
+    """
+    folds = np.array([-1 if item.fold is None else item.fold for item in items])
+    generators, speakers = (
+        np.array([getattr(item, key) for item in items]) for key in ("architecture", "speaker")
+    )
+    prompts = np.array([item.group.startswith(PROMPTS) for item in items])
+    wanted = {"all": np.ones(len(items), bool), "no-prompts": ~prompts}
+    for fold in FOLDS:
+        wanted[f"fold-{fold}"] = out = folds != fold
+        known = [np.isin(names, np.setdiff1d(names[~out], ["-"])) for names in (generators, speakers)]
+        wanted[f"fresh-{fold}"] = out & ~known[0] & ~known[1]
+    return wanted
+
+
+def described(material: Material) -> dict[str, Any]:
+    """Counts, for the card."""
+    genuine = sum(item.bona_fide for item in material.items)
+    return {
+        "genuine": genuine,
+        "fake": len(material.items) - genuine,
+        "generators": len({item.generator for item in material.items if not item.bona_fide}),
+        "hours": round(sum(item.duration_s or 0 for item in material.items) / 3600, 2),
+        "versions": len(material.statistics),
+    }
 
 
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description="Train the embedded countermeasure.")
-    parser.add_argument("command", choices=["train"])
-    parser.add_argument("--corpus", type=Path, required=True, help="folder with demos/ and packages/")
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs")
-    parser.add_argument("--fold", type=int, choices=range(4), help="page fold to hold out")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    train(arguments.corpus, arguments.out, arguments.fold)
+    commands = parser.add_subparsers(dest="command", required=True)
+    caching = commands.add_parser("cache", help="compute what heads are fitted to")
+    caching.add_argument("protocols", type=Path, nargs="+")
+    caching.add_argument("--root", type=Path)
+    caching.add_argument("--versions", type=int, default=6)
+    caching.add_argument("--jobs", type=int, default=0, help="processes; 0: one for each processor")
+    fitting = commands.add_parser("fit", help="fit heads to caches")
+    fitting.add_argument("folders", type=Path, nargs="+")
+    for command in (caching, fitting):
+        command.add_argument("--front-end", type=Path, required=True, help="bundle of whisper_weights")
+        command.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    if given.command == "cache":
+        cache(given.protocols, given.root, given.front_end, given.out, given.versions, given.jobs)
+    else:
+        fit_all(given.folders, given.front_end, given.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,169 @@
+"""Statistics of disturbed crops, on a small encoder of random weights."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+torch = pytest.importorskip("torch")
+
+from earwitness.audio.protocol import Utterance, write_protocol  # noqa: E402
+from earwitness.decision.network import Blueprint, Network  # noqa: E402
+from earwitness.features.encoders import FrontEnd  # noqa: E402
+from earwitness.features.frontends import FRONT_ENDS  # noqa: E402
+from earwitness.training import cached, embedded  # noqa: E402
+
+SMALL = replace(FRONT_ENDS["whisper-tiny"].architecture, width=64, layers=1, heads=1, ffn=64)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """The folder of a small front end, which stands in for Whisper tiny."""
+    from safetensors.torch import save_file
+
+    source = replace(FRONT_ENDS["whisper-tiny"], architecture=SMALL)
+    monkeypatch.setitem(FRONT_ENDS, "whisper-tiny", source)
+    torch.manual_seed(0)
+    folder = tmp_path / "front-end"
+    folder.mkdir()
+    tensors = {f"front_end.{name}": t for name, t in FrontEnd(SMALL).state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def protocol(tmp_path, speech):
+    """Eight genuine clips on four pages and what becomes of them where every second sample is repeated."""
+    items = []
+    for i in range(8):
+        clip = speech[i * 9_000 : i * 9_000 + 40_000]
+        for bona_fide in (True, False):
+            path = tmp_path / f"{i}-{bona_fide}.flac"
+            soundfile.write(path, clip if bona_fide else np.repeat(clip[::2], 2), 16_000)
+            known = {"dataset": "demos", "group": f"p{i // 2}", "fold": i // 2, "source": f"u{i}"}
+            items.append(Utterance(id=path.stem, path=path, bona_fide=bona_fide, duration_s=2.5, **known))
+    write_protocol(items, tmp_path / "demos.csv", tmp_path)
+    (tmp_path / "demos.json").write_text(json.dumps({"root": str(tmp_path)}))
+    return tmp_path / "demos.csv"
+
+
+def test_a_cache_holds_what_the_network_pools(small, protocol, tmp_path):
+    cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
+    items, statistics = cached.read_cache([tmp_path / "cache" / "demos"])
+    assert statistics.shape == (2, 16, 2 * 2 * 64 + 1_024)
+    front_end = cached.load_front_end(small)
+    network = Network(Blueprint("pooled", front_end.architecture, (0, 1), {"embedding": 8})).eval()
+    network.front_end, seen = front_end, []
+    network.head.standardise.register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    for item in items[:3]:
+        clip = torch.from_numpy(cached.piece_of(item, 0))[None]
+        with torch.no_grad():
+            network(clip, torch.tensor([clip.shape[1]]))
+    np.testing.assert_allclose(
+        statistics[0, :3], torch.cat(seen).numpy(), atol=0.05
+    )  # bfloat16 against float32
+    assert not np.array_equal(statistics[0], statistics[1])
+
+
+def test_versions_that_are_there_stay(small, protocol, tmp_path, capsys):
+    (tmp_path / "0-True.flac").write_bytes(b"no audio")
+    cached.cache([protocol], None, small, tmp_path / "cache", versions=0, processes=1)
+    assert "demos, version 0: 0-True: " in capsys.readouterr().out
+    target = tmp_path / "cache" / "demos" / "version-0.npy"
+    before = target.stat().st_mtime_ns
+    cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
+    assert target.stat().st_mtime_ns == before
+    items, statistics = cached.read_cache([tmp_path / "cache" / "demos"])
+    assert [item.id for item in items][:1] == ["0-False"]
+    assert statistics.shape[:2] == (2, 15)
+
+
+def test_versions_of_an_utterance_are_cut_and_disturbed_alike(protocol):
+    items = [item for item in cached.read_protocols([protocol]) if item.id.startswith("3-")]
+    real, fake = sorted(items, key=lambda item: not item.bona_fide)
+    same = replace(fake, path=real.path)
+    for version in range(1, 6):
+        piece = cached.piece_of(real, version)
+        np.testing.assert_array_equal(piece, cached.piece_of(same, version))
+        assert len(piece) == len(cached.piece_of(fake, version))
+    other = replace(same, source="u4")
+    assert any(
+        not np.array_equal(cached.piece_of(real, version), cached.piece_of(other, version))
+        for version in range(1, 3)
+    )
+
+
+def test_fitted_heads_stand_side_by_side_as_their_mean(small, protocol, tmp_path):
+    from earwitness.training.export import open_run
+
+    cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
+    options = embedded.Fit(members=2, hidden=8, steps=30, pairs=8)
+    embedded.fit_all([tmp_path / "cache" / "demos"], small, tmp_path / "runs", options)
+    names = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert names == {"all", "no-prompts", *(f"{kind}-{k}" for kind in ("fold", "fresh") for k in range(4))}
+    material = embedded.Material(*cached.read_cache([tmp_path / "cache" / "demos"]))
+    mean, variance = embedded.standard(material)
+    flat = material.statistics.reshape(-1, material.statistics.shape[2]).astype(np.float64)
+    np.testing.assert_allclose(mean, flat.mean(0), atol=1e-4)
+    np.testing.assert_allclose(variance, flat.var(0), rtol=1e-2, atol=1e-5)
+    members = [
+        embedded.fit_member(
+            embedded.Draws(material, options, np.random.default_rng([options.seed, m])),
+            mean,
+            variance,
+            options.seed + m,
+        )
+        for m in range(2)
+    ]
+    network = open_run(tmp_path / "runs" / "all")
+    clip = torch.from_numpy(cached.piece_of(material.items[0], 0))[None]
+    seen = []
+    network.head.standardise.register_forward_hook(lambda module, given, out: seen.append(out))  # type: ignore[union-attr]
+    with torch.no_grad():
+        score = network(clip, torch.tensor([clip.shape[1]]))[0]
+        expected = np.mean([float(member(seen[0].clamp(-8, 8))[0, 0]) for member in members])
+    assert float(score[0]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_draws_are_half_bona_fide_and_pair_twins(protocol):
+    items = cached.read_protocols([protocol])
+    numbers = np.arange(len(items), dtype=np.float16)  # each row says which it is
+    material = embedded.Material(items, np.stack([numbers, numbers + 100])[:, :, None])
+    options = embedded.Fit(pairs=10, twins=0.5)
+    statistics, labels = embedded.Draws(material, options, np.random.default_rng(0)).draw()
+    rows, versions = statistics[:, 0].numpy() % 100, statistics[:, 0].numpy() // 100
+    assert [items[int(row)].bona_fide for row in rows] == labels.bool().tolist() == [True] * 10 + [False] * 10
+    for k in range(5, 10):
+        assert items[int(rows[k])].source == items[int(rows[10 + k])].source
+        assert versions[k] == versions[10 + k]
+
+
+def test_runs_see_nothing_of_what_they_are_judged_on():
+    rng = np.random.default_rng(0)
+    items = [
+        Utterance(
+            id=str(i),
+            path=None,  # type: ignore[arg-type]
+            bona_fide=i % 2 == 0,
+            dataset="d",
+            architecture="-" if i % 2 == 0 else f"a{rng.integers(9)}",
+            speaker=str(rng.choice(["-", "x", "y", "z"])),
+            group="prompt-it" if i % 10 == 3 else f"p{i % 8}",
+            fold=None if i % 10 == 3 else i % 4,
+        )
+        for i in range(400)
+    ]
+    runs = embedded.splits(items)
+    assert runs["all"].all()
+    for i, item in enumerate(items):
+        assert runs["no-prompts"][i] == (item.group != "prompt-it")
+        assert runs["fold-2"][i] == (item.fold != 2)
+        if runs["fresh-2"][i]:
+            assert runs["fold-2"][i]
+    left = [item for item, kept in zip(items, runs["fresh-2"], strict=True) if kept]
+    judged = [item for item in items if item.fold == 2]
+    for key in ("architecture", "speaker"):
+        assert not {getattr(item, key) for item in left} & {getattr(item, key) for item in judged} - {"-"}
+    assert 0 < len(left) < 300
