@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import TypeVar
 
+from earwitness.errors import needs_extra
 from earwitness.operations.scan import available_processors
 from earwitness.operations.show import make_progress
 from earwitness.types import Failure
@@ -44,9 +45,13 @@ def in_processes(
 
 
 def in_turn(work: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[tuple[Item, Found]]:
-    """In this process."""
-    for item in items:
-        yield item, work(item)
+    """In this process, on one thread as in the others: sums over several come out a little different."""
+    with needs_extra("synthesis"):
+        from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        for item in items:
+            yield item, work(item)
 
 
 def in_pool(
