@@ -15,7 +15,7 @@ from earwitness.features.encoders import FrontEnd  # noqa: E402
 from earwitness.features.frontends import FRONT_ENDS  # noqa: E402
 from earwitness.training import cached, embedded  # noqa: E402
 
-SMALL = replace(FRONT_ENDS["whisper-tiny"].architecture, width=64, layers=1, heads=1, ffn=64)
+SMALL = replace(FRONT_ENDS["whisper-tiny"].architecture, width=64, layers=3, heads=1, ffn=64)
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def protocol(tmp_path, speech):
 def test_a_cache_holds_what_the_network_pools(small, protocol, tmp_path):
     cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
     items, statistics = cached.read_cache([tmp_path / "cache" / "demos"])
-    assert statistics.shape == (2, 16, 2 * 2 * 64 + 1_024)
+    assert statistics.shape == (2, 16, 3 * 4 * 64 + 1_024 + 2_048)
     front_end = cached.load_front_end(small)
-    network = Network(Blueprint("pooled", front_end.architecture, (0, 1), {"embedding": 8})).eval()
+    network = Network(Blueprint("pooled", front_end.architecture, cached.STATES, {"embedding": 8})).eval()
     network.front_end, seen = front_end, []
     network.head.standardise.register_forward_hook(lambda module, given, out: seen.append(given[0]))
     for item in items[:3]:
@@ -95,49 +95,76 @@ def test_versions_of_an_utterance_are_cut_and_disturbed_alike(protocol):
     )
 
 
-def test_fitted_heads_stand_side_by_side_as_their_mean(small, protocol, tmp_path):
+def ridge_by_least_squares(features, wanted, weights, penalty):
+    """The same problem as rows of an ordinary one, the offset with a column of its own."""
+    root = np.sqrt(weights)[:, None]
+    rows = np.hstack([features, np.ones((len(features), 1))]) * root
+    penal = np.sqrt(penalty) * np.eye(features.shape[1], features.shape[1] + 1)
+    goal = np.vstack([wanted * root, np.zeros((features.shape[1], wanted.shape[1]))])
+    return np.linalg.lstsq(np.vstack([rows, penal]), goal, rcond=None)[0]
+
+
+@pytest.mark.parametrize("size", [(50, 7), (20, 60)])
+def test_ridge_regression_is_that_of_least_squares(size):
+    rng = np.random.default_rng(0)
+    features, wanted, weights = rng.normal(1, 2, size), rng.normal(size=(size[0], 3)), rng.random(size[0])
+    weights /= weights.sum()
+    found, offset = embedded.ridge(*map(torch.tensor, (features, wanted, weights)), 0.3)
+    expected = ridge_by_least_squares(features, wanted, weights, 0.3)
+    np.testing.assert_allclose(found, expected[:-1], atol=1e-9)
+    np.testing.assert_allclose(offset, expected[-1], atol=1e-9)
+
+
+def test_the_score_is_the_sum_of_what_each_kind_of_evidence_says(small, protocol, tmp_path):
     from earwitness.training.export import open_run
 
     cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
-    options = embedded.Fit(members=2, hidden=8, steps=30, pairs=8)
+    options = embedded.Fit(least=8, ridge=0.1)
     embedded.fit_all([tmp_path / "cache" / "demos"], small, tmp_path / "runs", options)
     names = {path.name for path in (tmp_path / "runs").iterdir()}
     assert names == {"all", "no-prompts", *(f"{kind}-{k}" for kind in ("fold", "fresh") for k in range(4))}
     material = embedded.Material(*cached.read_cache([tmp_path / "cache" / "demos"]))
-    mean, variance = embedded.standard(material)
+    mean, variance = (part.double().numpy() for part in embedded.standard(material))
     flat = material.statistics.reshape(-1, material.statistics.shape[2]).astype(np.float64)
     np.testing.assert_allclose(mean, flat.mean(0), atol=1e-4)
     np.testing.assert_allclose(variance, flat.var(0), rtol=1e-2, atol=1e-5)
-    members = [
-        embedded.fit_member(
-            embedded.Draws(material, options, np.random.default_rng([options.seed, m])),
-            mean,
-            variance,
-            options.seed + m,
-        )
-        for m in range(2)
-    ]
+    rows = np.clip((flat - mean) / np.sqrt(variance + 1e-5), -8, 8)
+    label = np.tile([1.0 if item.bona_fide else -1.0 for item in material.items], 2)
+    weights = np.full(32, 1 / 32)  # eight genuine and eight fake, two versions, pages of one size
+    score = 0
+    for kind, share in zip(embedded.kinds_of_evidence(), options.shares, strict=True):
+        solved = ridge_by_least_squares(rows[:, kind], label[:, None], weights, 0.1)[:, 0]
+        says = rows[:, kind] @ solved[:-1] + solved[-1]
+        score = score + share * says / np.sqrt(np.mean(says**2))
     network = open_run(tmp_path / "runs" / "all")
     clip = torch.from_numpy(cached.piece_of(material.items[0], 0))[None]
-    seen = []
-    network.head.standardise.register_forward_hook(lambda module, given, out: seen.append(out))  # type: ignore[union-attr]
     with torch.no_grad():
-        score = network(clip, torch.tensor([clip.shape[1]]))[0]
-        expected = np.mean([float(member(seen[0].clamp(-8, 8))[0, 0]) for member in members])
-    assert float(score[0]) == pytest.approx(expected, abs=1e-5)
+        found, _, embedding = network(clip, torch.tensor([clip.shape[1]]))
+    assert float(found[0]) == pytest.approx(score[0], abs=0.1)  # bfloat16 against float32
+    assert embedding.shape == (1, 4 + 1)  # and one generator
 
 
-def test_draws_are_half_bona_fide_and_pair_twins(protocol):
+def test_weights_of_versions_are_one_in_all_and_half_bona_fide(protocol):
     items = cached.read_protocols([protocol])
-    numbers = np.arange(len(items), dtype=np.float16)  # each row says which it is
-    material = embedded.Material(items, np.stack([numbers, numbers + 100])[:, :, None])
-    options = embedded.Fit(pairs=10, twins=0.5)
-    statistics, labels = embedded.Draws(material, options, np.random.default_rng(0)).draw()
-    rows, versions = statistics[:, 0].numpy() % 100, statistics[:, 0].numpy() // 100
-    assert [items[int(row)].bona_fide for row in rows] == labels.bool().tolist() == [True] * 10 + [False] * 10
-    for k in range(5, 10):
-        assert items[int(rows[k])].source == items[int(rows[10 + k])].source
-        assert versions[k] == versions[10 + k]
+    found = list(embedded.version_weights(items, 3, embedded.Fit(whole=0.4)))
+    assert [float(part.sum()) for part in found] == pytest.approx([0.4, 0.3, 0.3])
+    genuine = torch.tensor([item.bona_fide for item in items])
+    assert float(found[1][genuine].sum()) == pytest.approx(0.15)
+    assert float(next(embedded.version_weights(items, 1, embedded.Fit())).sum()) == pytest.approx(1)
+
+
+def test_generators_of_few_recordings_are_not_asked_for():
+    kinds = [(True, "-")] * 3 + [(False, "a")] * 5 + [(False, "b")] * 6 + [(False, "c")] * 4
+    items = [
+        Utterance(id=str(i), path=None, bona_fide=b, dataset="d", architecture=a)  # type: ignore[arg-type]
+        for i, (b, a) in enumerate(kinds)
+    ]
+    wanted, names = embedded.targets(items, embedded.Fit(least=5))
+    assert names == ["b", "a"]
+    assert wanted[:, 0].tolist() == [1.0] * 3 + [-1.0] * 15
+    assert wanted[:, 1:].sum(0).tolist() == [6, 5]
+    assert not wanted[:3, 1:].any()
+    assert embedded.targets(items, embedded.Fit(generators=1))[1] == ["b"]
 
 
 def test_runs_see_nothing_of_what_they_are_judged_on():

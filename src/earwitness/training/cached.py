@@ -27,6 +27,7 @@ from earwitness.features.encoders import FrontEnd
 from earwitness.features.frontends import FRONT_ENDS, Architecture
 
 FRONT_END = "whisper-tiny"
+STATES = (0, 1, 2, 3)  # the last tells least, and is not run
 CROP_S = (2.0, 8.0)
 WHOLE_S = 30.0  # of an undisturbed recording
 LEAST = 8_000  # samples
@@ -49,11 +50,10 @@ def architecture() -> Architecture:
 
 
 def load_front_end(bundle: Path) -> FrontEnd:
-    """All states of the encoder, with the weights of a bundle of `whisper_weights`."""
+    """The encoder with the weights of a bundle of `whisper_weights`."""
     from safetensors.torch import load_file
 
-    sizes = architecture()
-    front_end = FrontEnd(sizes, range(sizes.layers + 1), empty=True)
+    front_end = FrontEnd(architecture(), STATES, empty=True)
     tensors = {name.removeprefix("front_end."): t for name, t in load_file(bundle / WEIGHTS).items()}
     front_end.load_state_dict(tensors, assign=True)
     return front_end
@@ -63,16 +63,17 @@ def statistics_of(front_end: Path) -> Any:
     """A function: clip (samples,) -> pooled statistics (features,) by the front end of a bundle."""
     import torch
 
-    from earwitness.decision.heads.pooled import LongTermSpectrum, side_by_side, statistics
+    from earwitness.decision.heads.pooled import WINDOWS, LongTermSpectrum, side_by_side, statistics
 
     torch.set_num_threads(1)
-    body, spectrum = load_front_end(front_end).eval(), LongTermSpectrum()
+    body, kinds = load_front_end(front_end).eval(), [LongTermSpectrum(size) for size in WINDOWS]
 
     def run(clip: np.ndarray) -> np.ndarray:
         waveform, lengths = torch.from_numpy(clip)[None], torch.tensor([len(clip)])
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             states, mask = body(waveform, lengths)
-            return statistics(side_by_side(states), mask, *spectrum(waveform, lengths))[0].numpy()
+            spectra = [spectrum(waveform, lengths) for spectrum in kinds]
+            return statistics(side_by_side(states), mask, spectra)[0].numpy()
 
     return run
 

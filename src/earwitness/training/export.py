@@ -89,7 +89,7 @@ def read_out_of_fold(corpus: Path, runs: Path) -> OutOfFold:
     """Join `runs/fold-K.npz` with the rows of the demo pages; tones, which old runs scored, are left out."""
     rows = {row.id: row for row in read_demos(corpus / "demos")}
     ids, scores, steps = [], [], []
-    grid = frame_grid(blueprint())
+    grid = frame_grid(blueprint(1))
     assert grid is not None
     for fold in FOLDS:
         with np.load(runs / f"fold-{fold}.npz") as saved:

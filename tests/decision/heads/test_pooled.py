@@ -6,12 +6,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from earwitness.decision.heads.pooled import (  # noqa: E402
-    BINS,
     REACH,
     LongTermSpectrum,
     Pooled,
+    Spectra,
     around,
     fine_structure,
+    statistics,
 )
 
 RATE = 16_000
@@ -62,21 +63,36 @@ def test_level_and_offset_do_not_matter(head):
     torch.testing.assert_close(plain.logits, changed.logits, atol=1e-3, rtol=0)
 
 
-def test_the_spectrum_is_that_of_numpy():
+@pytest.mark.parametrize(("size", "earlier"), [(2_048, 1), (4_096, 3)])
+def test_the_spectrum_is_that_of_numpy(size, earlier):
     wave = noise(10_000)
-    spectra, heard = LongTermSpectrum()(torch.tensor(wave)[None], torch.tensor([10_000]))
+    spectra = LongTermSpectrum(size)(torch.tensor(wave)[None], torch.tensor([10_000]))
     normal = (wave - wave.mean()) / wave.std()
-    window = np.hanning(2_049)[:-1]
+    window = np.hanning(size + 1)[:-1]
     expected = [
-        np.log(np.abs(np.fft.rfft(normal[at : at + 2_048] * window)[:BINS]) ** 2 + 1e-4)
-        for at in range(0, 10_000 - 2_048 + 1, 640)
+        np.log(np.abs(np.fft.rfft(normal[at : at + size] * window)[: size // 2]) ** 2 + size / 2_048e4)
+        for at in range(0, 10_000 - size + 1, 640)
     ]
-    assert int(heard.sum()) == len(expected)
-    np.testing.assert_allclose(spectra[0, : len(expected)], expected, atol=2e-3)
+    assert int(spectra.heard.sum()) == len(expected)
+    np.testing.assert_allclose(spectra.values[0, : len(expected)], expected, atol=2e-3)
+    assert spectra.earlier == earlier  # its middle less that of a pair, in hops
+
+
+def test_statistics_are_those_of_numpy():
+    rng = np.random.default_rng(2)
+    frames = rng.normal(1, 2, (1, 40, 6))
+    spectra = [Spectra(torch.tensor(rng.normal(size=(1, 20, 50))), torch.ones(1, 20, dtype=torch.bool), 1)]
+    mask = torch.arange(40)[None] < 33
+    found = statistics(torch.tensor(frames), mask, spectra).numpy()[0]
+    inside = frames[0, :33]
+    np.testing.assert_allclose(found[:6], inside.mean(0))
+    np.testing.assert_allclose(found[6:12], inside.std(0))
+    np.testing.assert_allclose(found[12:18], np.diff(inside, axis=0).std(0))
+    np.testing.assert_allclose(found[18:], fine_structure(spectra[0].values.mean(1))[0])
 
 
 def test_a_line_stands_out_and_a_slope_does_not():
-    slope = torch.linspace(3, -5, BINS)[None]
+    slope = torch.linspace(3, -5, 1_024)[None]
     flat = fine_structure(slope)
     assert flat[:, 4:-4].abs().max() < 1e-4
     line = slope.clone()
@@ -96,10 +112,8 @@ def test_around_is_the_mean_of_what_is_near_and_inside():
 
 
 def test_a_frame_score_is_what_the_clip_would_score_of_its_second(head):
-    """In a clip of 1 s or less all of it is near the middle; only what pairs of frames leave out differs."""
-    samples = 640 * (2 * REACH - 1)
-    states, mask, wave, lengths = given(samples)
-    states = states[:, :, ::2].repeat_interleave(2, dim=2)  # pairs of equal frames
+    """In a clip of 1 s or less all of it is near the middle."""
+    states, mask, wave, lengths = given(640 * (2 * REACH - 1))
     with torch.no_grad():
         found = head(states, mask, wave, lengths)
     middle = found.frame_scores[0, mask.shape[1] // 2]

@@ -1,14 +1,17 @@
 """Statistics over time of all layers and of the spectrum's fine structure, and a small projection of them.
 
-Mean and standard deviation of every state that is read, and the long-term spectrum: log power of windows of
-128 ms, averaged over time, less its own average over nine bins (70 Hz). What is left of it are lines at
-fixed frequencies; layers that upsample leave such lines, whatever they were trained on (Afchar,
-Meseguer-Brocal, Akesbi and Hennequin, arXiv:2506.19108, section 3). A front end of mel bands cannot see
-them: the two complete one another. Layer norms of a speech model vary in scale from one feature to the
-next, so every feature is standardised by what was seen in training.
+Of every state that is read: mean, standard deviation, and the deviation of its change from frame to frame.
+And the long-term spectrum: log power of windows of 128 and 256 ms, averaged over time, less its own average
+over nine bins. What is left of it are lines at fixed frequencies; layers that upsample leave such lines,
+whatever they were trained on (Afchar, Meseguer-Brocal, Akesbi and Hennequin, arXiv:2506.19108, section 3).
+A front end of mel bands cannot see them: the two complete one another. Layer norms of a speech model vary in
+scale from one feature to the next, so every feature is standardised by what was seen in training.
 
 The score of a frame is what the same projection says of the second around it.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,42 +19,50 @@ from torch.nn import functional as F
 
 from earwitness.decision.heads.output import HeadOutput, masked_mean, masked_mean_deviation
 
-WINDOW = 2_048  # samples, 128 ms
+WINDOWS = (2_048, 4_096)  # samples, 128 and 256 ms
 FRAME = 320  # samples between frames of a front end
 HOP = 2 * FRAME  # samples between spectra
-BINS = WINDOW // 2
 SMOOTH = 9  # bins of the moving average
-FLOOR = 1e-4  # of the power, where speech has variance one: about -70 dB
+FLOOR = 1e-4 / 2_048  # of the power over the window, where speech has variance one: about -70 dB
 BOUND = 8.0  # deviations from the mean beyond which a feature says no more
 REACH = 12  # spectra, or pairs of frames, to either side that a frame score looks at: a second in all
-EARLIER = 2  # how many spectra before that of its number a pair of frames is in the middle of
+
+
+class Spectra(NamedTuple):
+    """Log power of the windows that lie in a clip, HOP apart."""
+
+    values: Tensor  # (batch, spectra, bins)
+    heard: Tensor  # (batch, spectra): true inside the clip
+    earlier: int  # how many spectra before that of its number a pair of frames is in the middle of
 
 
 class LongTermSpectrum(nn.Module):
-    """Log power, HOP apart: (batch, samples) -> (batch, spectra, BINS) and a mask (batch, spectra)."""
+    """(batch, samples), (batch,) -> Spectra of one length of window; their bins are half of it."""
 
     window: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.register_buffer("window", torch.hann_window(WINDOW, periodic=True), persistent=False)
+        self.size = size
+        self.register_buffer("window", torch.hann_window(size, periodic=True), persistent=False)
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, waveform: Tensor, lengths: Tensor) -> Spectra:
         with torch.autocast(waveform.device.type, enabled=False):  # sums over a clip need float32
             inside = torch.arange(waveform.shape[1], device=lengths.device)[None] < lengths[:, None]
             count = lengths[:, None].float()
             centred = (waveform - (waveform * inside).sum(1, keepdim=True) / count) * inside
             level = torch.sqrt((centred * centred).sum(1, keepdim=True) / count + 1e-10)
-            windows = F.pad(centred / level, (0, WINDOW)).unfold(1, WINDOW, HOP)
-            spectra = torch.fft.rfft(windows * self.window)[..., :BINS]
+            windows = F.pad(centred / level, (0, self.size)).unfold(1, self.size, HOP)
+            spectra = torch.fft.rfft(windows * self.window)[..., : self.size // 2]
             power = spectra.real**2 + spectra.imag**2
-        number = torch.div(lengths - WINDOW, HOP, rounding_mode="floor").clamp(min=0) + 1
-        return torch.log(power + FLOOR), torch.arange(power.shape[1], device=lengths.device) < number[:, None]
+        number = torch.div(lengths - self.size, HOP, rounding_mode="floor").clamp(min=0) + 1
+        heard = torch.arange(power.shape[1], device=lengths.device) < number[:, None]
+        return Spectra(torch.log(power + FLOOR * self.size), heard, round((self.size - FRAME) / (2 * HOP)))
 
 
 def fine_structure(spectra: Tensor) -> Tensor:
-    """(batch, BINS) or (batch, any, BINS) -> the same less a moving average over bins."""
-    flat = spectra.reshape(-1, 1, BINS)
+    """(batch, bins) or (batch, any, bins) -> the same less a moving average over bins."""
+    flat = spectra.reshape(-1, 1, spectra.shape[-1])
     padded = F.pad(flat, (SMOOTH // 2, SMOOTH // 2), mode="replicate")
     return spectra - F.avg_pool1d(padded, SMOOTH, 1).reshape(spectra.shape)
 
@@ -67,25 +78,25 @@ def around(values: Tensor, mask: Tensor, reach: int) -> Tensor:
 
 
 class Pooled(nn.Module):
-    """States and waveform -> logits; the embedding is (batch, embedding)."""
+    """States and waveform -> logits; the embedding (batch, embedding) is linear in the statistics."""
 
     READS = "states and waveform"
     MASKED = True
 
     def __init__(self, width: int, states: int, *, embedding: int = 256, drop: float = 0.5) -> None:
         super().__init__()
-        features = 2 * states * width + BINS
-        self.spectrum = LongTermSpectrum()
+        features = 3 * states * width + sum(WINDOWS) // 2
+        self.spectra = nn.ModuleList(LongTermSpectrum(size) for size in WINDOWS)
         self.standardise = nn.BatchNorm1d(features, affine=False)
-        self.embed = nn.Sequential(nn.Dropout(drop), nn.Linear(features, embedding), nn.GELU())
-        self.classify = nn.Sequential(nn.Dropout(drop), nn.Linear(embedding, 2))
+        self.embed = nn.Sequential(nn.Dropout(drop), nn.Linear(features, embedding))
+        self.classify = nn.Linear(embedding, 2)
 
     def forward(self, states: Tensor, mask: Tensor, waveform: Tensor, lengths: Tensor) -> HeadOutput:
         frames = side_by_side(states)
-        spectra, heard = self.spectrum(waveform, lengths)
-        features = self.standardise(statistics(frames, mask, spectra, heard))
+        spectra = [spectrum(waveform, lengths) for spectrum in self.spectra]
+        features = self.standardise(statistics(frames, mask, spectra))
         embedding = self.embed(features.clamp(-BOUND, BOUND))
-        of_frames = self.embed(self.standardised(near_statistics(frames, mask, spectra, heard)))
+        of_frames = self.embed(self.standardised(near_statistics(frames, mask, spectra)))
         logits = self.classify(of_frames)  # (batch, pairs of frames, 2)
         scores = (logits[..., 1] - logits[..., 0]).repeat_interleave(2, dim=1)[:, : mask.shape[1]]
         return HeadOutput(self.classify(embedding), embedding, scores * mask)
@@ -103,19 +114,28 @@ def side_by_side(states: Tensor) -> Tensor:
     return states.float().transpose(1, 2).flatten(2)
 
 
-def statistics(frames: Tensor, mask: Tensor, spectra: Tensor, heard: Tensor) -> Tensor:
-    """What the head pools of a clip, (batch, features): means, deviations, fine structure."""
-    lines = fine_structure(masked_mean(spectra, heard))
-    return torch.cat([masked_mean_deviation(frames, mask), lines], dim=1)
+def statistics(frames: Tensor, mask: Tensor, spectra: Sequence[Spectra]) -> Tensor:
+    """What the head pools of a clip, (batch, features): means, deviations, those of changes, lines."""
+    changes = masked_mean_deviation(frames[:, 1:] - frames[:, :-1], mask[:, 1:])[:, frames.shape[2] :]
+    lines = [fine_structure(masked_mean(values, heard)) for values, heard, _ in spectra]
+    return torch.cat([masked_mean_deviation(frames, mask), changes, *lines], dim=1)
 
 
-def near_statistics(frames: Tensor, mask: Tensor, spectra: Tensor, heard: Tensor) -> Tensor:
+def near_statistics(frames: Tensor, mask: Tensor, spectra: Sequence[Spectra]) -> Tensor:
     """`statistics` of the second around every other frame, (batch, pairs of frames, features)."""
     centre = masked_mean(frames, mask)[:, None]
-    pairs, inside = (frames - centre)[:, ::2], mask[:, ::2]
-    mean, power = around(pairs, inside, REACH), around(pairs * pairs, inside, REACH)
-    deviation = torch.sqrt((power - mean * mean).clamp(min=1e-7))
-    late = pairs.shape[1] - spectra.shape[1]  # as many spectra as pairs, those outside the clip unheard
-    spectra = F.pad(spectra, (0, 0, EARLIER, late - EARLIER))
-    lines = fine_structure(around(spectra, F.pad(heard, (EARLIER, late - EARLIER)), REACH))
-    return torch.cat([mean + centre, deviation, lines], dim=2)
+    mean, deviation = near_mean_deviation(frames - centre, mask)
+    steps = F.pad(frames[:, 1:] - frames[:, :-1], (0, 0, 1, 0))
+    _, changes = near_mean_deviation(steps, F.pad(mask[:, 1:], (1, 0)))
+    lines = []
+    for values, heard, earlier in spectra:
+        late = mean.shape[1] - values.shape[1]  # as many spectra as pairs, those outside the clip unheard
+        moved = F.pad(values, (0, 0, earlier, late - earlier))
+        lines.append(fine_structure(around(moved, F.pad(heard, (earlier, late - earlier)), REACH)))
+    return torch.cat([mean + centre, deviation, changes, *lines], dim=2)
+
+
+def near_mean_deviation(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the second around every other frame, (batch, pairs of frames, width) each."""
+    mean, power = (around(values, mask, 2 * REACH)[:, ::2] for values in (frames, frames * frames))
+    return mean, torch.sqrt((power - mean * mean).clamp(min=1e-7))
