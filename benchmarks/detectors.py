@@ -101,7 +101,7 @@ def measure_head(name: str) -> dict[str, Any]:
             head = (kind(WIDTH, LAYERS) if every else kind(WIDTH)).eval()
             shape = (1, LAYERS, FRAMES, WIDTH) if every else (1, FRAMES, WIDTH)
             given = [torch.empty(shape), torch.ones(1, FRAMES, dtype=torch.bool)]
-            if kind.READS == "states and waveform":
+            if kind.READS == "states both ways up":
                 given += [torch.empty(1, SAMPLES), torch.tensor([SAMPLES])]
             flops = count(head, *given)
     what, published, source = SOURCES[name]

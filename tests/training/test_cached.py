@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def protocol(tmp_path, speech):
 def test_a_cache_holds_what_the_network_pools(small, protocol, tmp_path):
     cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
     items, statistics = cached.read_cache([tmp_path / "cache" / "demos"])
-    assert statistics.shape == (2, 16, 3 * 4 * 64 + 1_024 + 2_048)
+    assert statistics.shape == (2, 16, 2 * 3 * 4 * 64 + 1_024 + 2_048)
     front_end = cached.load_front_end(small)
     network = Network(Blueprint("pooled", front_end.architecture, cached.STATES, {"embedding": 8})).eval()
     network.front_end, seen = front_end, []
@@ -132,16 +133,16 @@ def test_the_score_is_the_sum_of_what_each_kind_of_evidence_says(small, protocol
     label = np.tile([1.0 if item.bona_fide else -1.0 for item in material.items], 2)
     weights = np.full(32, 1 / 32)  # eight genuine and eight fake, two versions, pages of one size
     score = 0
-    for kind, share in zip(embedded.kinds_of_evidence(), options.shares, strict=True):
+    for kind in embedded.kinds_of_evidence():
         solved = ridge_by_least_squares(rows[:, kind], label[:, None], weights, 0.1)[:, 0]
         says = rows[:, kind] @ solved[:-1] + solved[-1]
-        score = score + share * says / np.sqrt(np.mean(says**2))
-    network = open_run(tmp_path / "runs" / "all")
-    clip = torch.from_numpy(cached.piece_of(material.items[0], 0))[None]
+        score = score + says / np.sqrt(np.mean(says**2))
+    head: Any = open_run(tmp_path / "runs" / "all").head
     with torch.no_grad():
-        found, _, embedding = network(clip, torch.tensor([clip.shape[1]]))
-    assert float(found[0]) == pytest.approx(score[0], abs=0.1)  # bfloat16 against float32
-    assert embedding.shape == (1, 4 + 1)  # and one generator
+        embedding = head.embed(head.standardise(torch.tensor(flat).float()).clamp(-8, 8))
+        logits = head.classify(embedding)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], score, atol=1e-3)
+    assert embedding.shape == (32, 6 + 1)  # and one generator
 
 
 def test_weights_of_versions_are_one_in_all_and_half_bona_fide(protocol):
@@ -151,6 +152,21 @@ def test_weights_of_versions_are_one_in_all_and_half_bona_fide(protocol):
     genuine = torch.tensor([item.bona_fide for item in items])
     assert float(found[1][genuine].sum()) == pytest.approx(0.15)
     assert float(next(embedded.version_weights(items, 1, embedded.Fit())).sum()) == pytest.approx(1)
+
+
+def test_the_nearest_data_set_has_its_share_of_either_class():
+    items = [
+        Utterance(id=str(i), path=None, bona_fide=i % 3 > 0, dataset=name, group=f"{i % 5}")  # type: ignore[arg-type]
+        for i, name in enumerate(["demos"] * 30 + ["packages"] * 200)
+    ]
+    near = np.array([item.dataset == "demos" for item in items])
+    for label in (True, False):
+        found = embedded.class_weights(items, label, embedded.Fit(share=0.7))
+        assert found.sum() == pytest.approx(1)
+        assert found[near].sum() == pytest.approx(0.7)
+        assert not found[np.array([item.bona_fide for item in items]) != label].any()
+    alone = embedded.class_weights(items[:30], True, embedded.Fit())
+    assert alone.sum() == pytest.approx(1)
 
 
 def test_generators_of_few_recordings_are_not_asked_for():

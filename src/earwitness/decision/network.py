@@ -24,7 +24,7 @@ from earwitness.decision.heads.mlp import Mlp
 from earwitness.decision.heads.nes2net import Nes2Net
 from earwitness.decision.heads.oc_softmax import OcSoftmax
 from earwitness.decision.heads.output import HeadOutput
-from earwitness.decision.heads.pooled import Pooled
+from earwitness.decision.heads.pooled import Pooled, both_ways_up
 from earwitness.decision.heads.rawnet2 import RawNet2
 from earwitness.decision.heads.resnet34 import ResNet34
 from earwitness.decision.heads.sls import SensitiveLayers
@@ -62,7 +62,7 @@ HEADS: dict[str, Any] = {
 # scores come with those of clips; that of "pooled" sees a second around a frame as it sees a clip, and
 # "logmel-cnn" has a layer for them that must be taught.
 FRAME_LEVEL = ("linear", "oc-softmax", "mlp", "lstm", "nes2net", "vib", "pooled", "logmel-cnn")
-EVERY_STATE = ("layers", "states and waveform")  # what heads may read that get states apart
+EVERY_STATE = ("layers", "states both ways up")  # what heads may read that get states apart
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class Network(nn.Module):
         else:
             self.front_end = FrontEnd(blueprint.front_end, blueprint.states or None, empty)
             states, width = len(self.front_end.states), blueprint.front_end.width
+            states = 2 * states if make_head.READS == "states both ways up" else states
             if make_head.READS in EVERY_STATE:
                 self.head = make_head(width, states, **blueprint.options)
             else:
@@ -141,9 +142,9 @@ class Network(nn.Module):
         """(batch, samples) float32, (batch,) int64 -> logits, embedding, frame scores."""
         if self.front_end is None:
             return self.head(waveform, lengths)
+        if self.head.READS == "states both ways up":
+            return self.head(*both_ways_up(self.front_end, waveform, lengths), waveform, lengths)
         states, mask = self.front_end(waveform, lengths)
-        if self.head.READS == "states and waveform":
-            return self.head(states, mask, waveform, lengths)
         if self.head.READS == "layers":
             return self.head(states, mask)
         if self.mixture is None:

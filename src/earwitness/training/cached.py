@@ -63,7 +63,13 @@ def statistics_of(front_end: Path) -> Any:
     """A function: clip (samples,) -> pooled statistics (features,) by the front end of a bundle."""
     import torch
 
-    from earwitness.decision.heads.pooled import WINDOWS, LongTermSpectrum, side_by_side, statistics
+    from earwitness.decision.heads.pooled import (
+        WINDOWS,
+        LongTermSpectrum,
+        both_ways_up,
+        side_by_side,
+        statistics,
+    )
 
     torch.set_num_threads(1)
     body, kinds = load_front_end(front_end).eval(), [LongTermSpectrum(size) for size in WINDOWS]
@@ -71,7 +77,7 @@ def statistics_of(front_end: Path) -> Any:
     def run(clip: np.ndarray) -> np.ndarray:
         waveform, lengths = torch.from_numpy(clip)[None], torch.tensor([len(clip)])
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            states, mask = body(waveform, lengths)
+            states, mask = both_ways_up(body, waveform, lengths)
             spectra = [spectrum(waveform, lengths) for spectrum in kinds]
             return statistics(side_by_side(states), mask, spectra)[0].numpy()
 
@@ -86,18 +92,23 @@ def piece_of(item: Utterance, version: int) -> np.ndarray:
     """
     audio = load(item.path)
     if version == 0:
-        meter = QualityMeter()
-        meter.update(audio)
-        meter.finish()
-        start, end = meter.spoken_part()
-        audio = audio[start:end][: round(WHOLE_S * SAMPLE_RATE)]
-        return np.resize(audio, max(len(audio), LEAST)) if len(audio) else np.zeros(LEAST, np.float32)
+        return spoken(audio)
     key = zlib.crc32(f"{item.dataset}/{item.source if item.source != '-' else item.id}".encode())
     rng = np.random.default_rng([version, key])
     size, place = round(rng.uniform(*CROP_S) * SAMPLE_RATE), rng.random()
     start = int(place * max(0, len(audio) - size))
     audio = audio[start : start + size]
     return disturb(np.resize(audio, max(len(audio), LEAST)), rng, 1.0)
+
+
+def spoken(audio: np.ndarray) -> np.ndarray:
+    """What `earwitness scan` would score of a clip, (samples,): from the first to the last speech."""
+    meter = QualityMeter()
+    meter.update(audio)
+    meter.finish()
+    start, end = meter.spoken_part()
+    audio = audio[start:end][: round(WHOLE_S * SAMPLE_RATE)]
+    return np.resize(audio, max(len(audio), LEAST)) if len(audio) else np.zeros(LEAST, np.float32)
 
 
 def make(job: Job) -> str:

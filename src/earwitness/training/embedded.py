@@ -21,7 +21,6 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,10 @@ SPREAD = 1e-5  # added to variances, as the head does
 class Fit:
     """How heads are fitted."""
 
-    ridge: float = 1.0  # in units of the weight of all recordings together
-    shares: tuple[float, ...] = (1.0, 1.0, 0.6, 0.6)  # of each kind of evidence in the score
+    ridge: float = 0.3  # in units of the weight of all recordings together
     balance: float = 0.5  # exponent of the size of data sets and pages
+    nearest: str = "demos"  # the data set most like what will be scored,
+    share: float = 0.6  # and its part of the weight
     whole: float = 0.5  # weight of the undisturbed recordings; the rest is that of the crops
     least: int = 5  # recordings of a generator to be told from others
     generators: int = 252  # at most
@@ -59,13 +59,18 @@ def blueprint(embedding: int) -> Blueprint:
     return Blueprint("pooled", architecture(), STATES, {"embedding": embedding, "drop": 0.0})
 
 
-def kinds_of_evidence() -> list[slice]:
-    """Columns of the statistics: means; deviations and changes; lines, a window each."""
+def kinds_of_evidence() -> list[np.ndarray]:
+    """Columns of the statistics, (features,) each: of the spectrum as it is, means, then deviations and
+    changes; the same two of the spectrum upside down; lines, a window each.
+    """
     width = len(STATES) * architecture().width
-    ends = [0, width, 3 * width]
+    means, deviations, changes = np.arange(6 * width).reshape(3, 2, width)
+    kinds = [k for way in (0, 1) for k in (means[way], np.append(deviations[way], changes[way]))]
+    first = 6 * width
     for size in WINDOWS:
-        ends.append(ends[-1] + size // 2)
-    return [slice(*pair) for pair in pairwise(ends)]
+        kinds.append(np.arange(first, first + size // 2))
+        first += size // 2
+    return kinds
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,21 @@ def standard(material: Material) -> tuple[Tensor, Tensor]:
 
 def version_weights(items: Sequence[Utterance], versions: int, options: Fit) -> Iterator[Tensor]:
     """Weight of each recording in each version, (items,); one in all, half of it bona fide."""
-    both = sampling_weights(items, options.balance)
-    weights = torch.from_numpy((both[True] + both[False]) / 2).float()
+    weights = sum(class_weights(items, label, options) for label in (True, False))
+    weights = torch.from_numpy(weights / weights.sum()).float()
     for version in range(versions):
         share = options.whole if version == 0 else (1 - options.whole) / (versions - 1)
         yield weights * (share if versions > 1 else 1.0)
+
+
+def class_weights(items: Sequence[Utterance], label: bool, options: Fit) -> np.ndarray:
+    """Weight of each recording of a class, (items,), one in all; other classes have none."""
+    weights = sampling_weights(items, options.balance)[label]
+    near = np.array([item.dataset == options.nearest for item in items])
+    for part, share in ((near, options.share), (~near, 1 - options.share)):
+        if 0 < weights[part].sum() < 1:
+            weights[part] *= share / weights[part].sum()
+    return weights
 
 
 def targets(items: Sequence[Utterance], options: Fit) -> tuple[Tensor, list[str]]:
@@ -151,16 +166,17 @@ def fit(material: Material, front_end: Path, options: Fit = Fit()) -> tuple[Netw
         embed, classify = head.embed[1], head.classify
         for part in (embed.weight, embed.bias, classify.weight, classify.bias):
             part.zero_()
-        for i, (kind, share) in enumerate(zip(kinds, options.shares, strict=True)):
+        for i, kind in enumerate(kinds):
             flat = np.concatenate([part[:, kind] for part in material.statistics]).astype(np.float32)
             rows = ((torch.from_numpy(flat) - mean[kind]) * scale[kind]).clamp(-BOUND, BOUND)[known]
             found, offset = ridge(rows, wanted[known], weights[known], options.ridge)
             scores = rows @ found[:, 0] + offset[0]
             unit = torch.sqrt(weights[known] @ scores**2)
+            kind = torch.from_numpy(kind)
             embed.weight[i, kind], embed.bias[i] = found[:, 0] / unit, offset[0] / unit
-            embed.weight[len(kinds) :, kind] = share * found[:, 1:].T
-            embed.bias[len(kinds) :] += share * offset[1:]
-            classify.weight[:, i] = torch.tensor([-0.5, 0.5]) * share
+            embed.weight[len(kinds) :, kind] = found[:, 1:].T
+            embed.bias[len(kinds) :] += offset[1:]
+            classify.weight[:, i] = torch.tensor([-0.5, 0.5])
     return network.eval(), names
 
 
@@ -181,7 +197,7 @@ def fit_all(folders: Sequence[Path], front_end: Path, out: Path, options: Fit = 
                 "options": asdict(options),
                 **described(part),
             },
-            "embedding": [*(f"evidence {i}" for i in range(len(options.shares))), *names],
+            "embedding": [*(f"evidence {i}" for i in range(len(kinds_of_evidence()))), *names],
         }
         out.mkdir(parents=True, exist_ok=True)
         size = len(about["embedding"])

@@ -24,8 +24,9 @@ from earwitness.audio.protocol import Utterance
 from earwitness.decision.bundle import GRAPH, WEIGHTS, file_digest, read_card, write_card
 from earwitness.decision.calibration import Calibration, fit_affine, posterior_of_fake
 from earwitness.decision.graph import write_graph
+from earwitness.decision.heads.pooled import BOUND
 from earwitness.decision.network import Network, frame_grid, load_network, read_blueprint
-from earwitness.metrics.detection import cllr, eer
+from earwitness.metrics.detection import cllr, eer, min_cllr
 from earwitness.metrics.intervals import Metric, grouped_bootstrap
 from earwitness.training.cached import piece_of
 from earwitness.training.embedded import FOLDS, blueprint
@@ -83,6 +84,18 @@ def score_rows(network: Network, rows: list[Utterance]) -> dict[str, Any]:
         "frames": np.concatenate(frames),
         "frame_counts": np.array([len(part) for part in frames]),
     }
+
+
+def score_statistics(network: Network, statistics: np.ndarray) -> np.ndarray:
+    """Scores (rows,) of what the head of a run reads, (rows, features), as `training/cached.py` keeps it."""
+    head: Any = network.head
+    scores = []
+    with torch.inference_mode():
+        for part in np.array_split(statistics, max(1, len(statistics) // 1_000)):
+            rows = head.standardise(torch.from_numpy(part.astype(np.float32))).clamp(-BOUND, BOUND)
+            logits = head.classify(head.embed(rows))
+            scores.append((logits[:, 1] - logits[:, 0]).numpy())
+    return np.concatenate(scores)
 
 
 def read_out_of_fold(corpus: Path, runs: Path) -> OutOfFold:
@@ -162,6 +175,7 @@ def measure(found: OutOfFold) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "eer": interval(eer, found.scores, found),
         "cllr_bit": interval(cllr, llr, found),
+        "min_cllr_bit": interval(min_cllr, llr, found),
     }
     for verdict in ("fake", "genuine", "uncertain"):
         called = (verdicts == verdict).astype(float)

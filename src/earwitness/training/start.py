@@ -74,7 +74,7 @@ def parse_states(text: str, layers: int, reads: str) -> tuple[int, ...]:
     Raises:
         InputError: `usage`.
     """
-    if not text and reads == "states and waveform":
+    if not text and reads == "states both ways up":
         return tuple(range(layers + 1))
     if text == "all" or (not text and reads == "layers"):
         return tuple(range(1, layers + 1))

@@ -4,9 +4,9 @@ A head is a function of frames: `forward(frames, mask) -> HeadOutput`. `frames` 
 (batch, frames, width), or (batch, layers, frames, width) for heads that read several layers;
 `mask` (batch, frames) is true inside a clip. Each head class says what it needs:
 
-- `READS`: "frames" (one sequence), "layers" (all layers of the front end), "states and waveform"
-  (the layers, what enters the first, and `forward(states, mask, waveform, lengths)`) or "waveform"
-  (no front end: `forward(waveform, lengths)`).
+- `READS`: "frames" (one sequence), "layers" (all layers of the front end), "states both ways up"
+  (states of the waveform, then those of it with its spectrum upside down, and
+  `forward(states, mask, waveform, lengths)`) or "waveform" (no front end: `forward(waveform, lengths)`).
 - `MASKED`: whether frames beyond a clip's end cannot change its result. Where false, only clips
   of one length may share a batch.
 

@@ -1,11 +1,14 @@
 """Statistics over time of all layers and of the spectrum's fine structure, and a small projection of them.
 
-Of every state that is read: mean, standard deviation, and the deviation of its change from frame to frame.
-And the long-term spectrum: log power of windows of 128 and 256 ms, averaged over time, less its own average
-over nine bins. What is left of it are lines at fixed frequencies; layers that upsample leave such lines,
-whatever they were trained on (Afchar, Meseguer-Brocal, Akesbi and Hennequin, arXiv:2506.19108, section 3).
-A front end of mel bands cannot see them: the two complete one another. Layer norms of a speech model vary in
-scale from one feature to the next, so every feature is standardised by what was seen in training.
+Of every state that is read: mean, standard deviation, and the deviation of its change from frame to frame;
+and the same with the spectrum upside down, so that the fine end of the mel scale lies on the upper
+frequencies, where generators err most and mel bands tell least (as inverted mel cepstra do: Sahidullah,
+Kinnunen and Hanilci, Interspeech 2015). And the long-term spectrum: log power of windows of 128 and
+256 ms, averaged over time, less its own average over nine bins. What is left of it are lines at fixed
+frequencies; layers that upsample leave such lines, whatever they were trained on (Afchar,
+Meseguer-Brocal, Akesbi and Hennequin, arXiv:2506.19108, section 3). A front end of mel bands cannot see
+them: the two complete one another. Layer norms of a speech model vary in scale from one feature to the
+next, so every feature is standardised by what was seen in training.
 
 The score of a frame is what the same projection says of the second around it.
 """
@@ -26,6 +29,21 @@ SMOOTH = 9  # bins of the moving average
 FLOOR = 1e-4 / 2_048  # of the power over the window, where speech has variance one: about -70 dB
 BOUND = 8.0  # deviations from the mean beyond which a feature says no more
 REACH = 12  # spectra, or pairs of frames, to either side that a frame score looks at: a second in all
+
+
+def upside_down(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """(batch, samples) -> the same with 0 Hz and half the sample rate exchanged; without an offset."""
+    inside = torch.arange(waveform.shape[1], device=lengths.device)[None] < lengths[:, None]
+    centred = (waveform - (waveform * inside).sum(1, keepdim=True) / lengths[:, None].float()) * inside
+    return centred * (1 - 2 * (torch.arange(waveform.shape[1], device=lengths.device) % 2))
+
+
+def both_ways_up(front_end: nn.Module, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """States of a waveform and, after them, of it upside down: (batch, 2 * states, frames, width), mask."""
+    batch = waveform.shape[0]  # len() would fix the size of a traced batch
+    both = torch.cat([waveform, upside_down(waveform, lengths)])
+    states, mask = front_end(both, torch.cat([lengths, lengths]))
+    return torch.cat([states[:batch], states[batch:]], dim=1), mask[:batch]
 
 
 class Spectra(NamedTuple):
@@ -80,7 +98,7 @@ def around(values: Tensor, mask: Tensor, reach: int) -> Tensor:
 class Pooled(nn.Module):
     """States and waveform -> logits; the embedding (batch, embedding) is linear in the statistics."""
 
-    READS = "states and waveform"
+    READS = "states both ways up"
     MASKED = True
 
     def __init__(self, width: int, states: int, *, embedding: int = 256, drop: float = 0.5) -> None:
