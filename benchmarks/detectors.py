@@ -40,13 +40,13 @@ SOURCES = {
     "aasist-ssl": ("AASIST on a front end", "447,242 (code)", "Tak et al., arXiv:2202.12233"),
     "sls": ("sensitive layer selection", "340.79 M with XLS-R", "Zhang et al., ACM Multimedia 2024"),
     "mhfa": ("factorised pooling of layers", "1,315,410 + linear (code)", "Peng et al., arXiv:2210.01273"),
-    "pooled": ("statistics of layers, fine spectrum", "", "`decision/heads/pooled.py`"),
+    "pooled": ("statistics of layers and spectra: the embedded model", "", "`decision/heads/pooled.py`"),
     "attm": ("attentive merging of layers, LSTM", "157.3 M (merge)", "Pan et al., arXiv:2406.10283"),
     "aasist": ("AASIST, raw waveform", "297,866", "Jung et al., arXiv:2110.01200"),
     "aasist-l": ("AASIST-L, raw waveform", "85,306", "Jung et al., arXiv:2110.01200"),
     "rawnet2": ("RawNet2, raw waveform", "25.43 M", "Tak et al., arXiv:2011.01108"),
     "resnet34": ("ResNet34, log filter banks, cosine", "22,558,450 (code)", "NII baseline of FakeMark"),
-    "logmel-cnn": ("log-mel convolutions", "", "the embedded model's network"),
+    "logmel-cnn": ("log-mel convolutions", "", "small, from scratch"),
 }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class Fit:
     balance: float = 0.5  # exponent of the size of data sets and pages
     nearest: str = "demos"  # the data set most like what will be scored,
     share: float = 0.6  # and its part of the weight
-    whole: float = 0.5  # weight of the undisturbed recordings; the rest is that of the crops
+    whole: float = 0.7  # weight of the undisturbed recordings; the rest is that of the crops
     least: int = 5  # recordings of a generator to be told from others
     generators: int = 252  # at most
 
