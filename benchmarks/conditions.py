@@ -2,11 +2,13 @@
 
     python benchmarks/conditions.py --corpus CORPUS --front-end whisper-tiny --out CONDITIONS
 
-Writes `CONDITION.npy`, the statistics that the embedded model's head reads of each clip of `demos`, in the
-order of its reader, and `prompts.npy` of the telephone prompts of `packages` at 8 kHz. What is there stays.
+Writes `CONDITION.npy`, the statistics that the embedded model's head reads of at most twelve clips of each
+class and page of `demos`, and `prompts.npy` of the telephone prompts of `packages` at 8 kHz. What is there
+stays.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,7 @@ CONDITIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] =
     "20 dB louder, clipped": lambda a, _: stored(10 * a),
 }
 PROMPTS_AT = "8 kHz"
+MOST = 12  # clips of a class and a page
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,19 @@ def file_name(condition: str) -> str:
     return condition.replace(" ", "-").replace("/", "-").replace(",", "") + ".npy"
 
 
+def some_of(corpus: Path) -> list[Utterance]:
+    """At most `MOST` clips of each class and page of `demos`, drawn once and for all."""
+    rows = list(demos.read(corpus / "demos"))
+    left = {key: MOST for key in Counter((row.group, row.bona_fide) for row in rows)}
+    chosen = []
+    for i in np.random.default_rng(0).permutation(len(rows)):
+        key = (rows[i].group, rows[i].bona_fide)
+        if left[key]:
+            left[key] -= 1
+            chosen.append(i)
+    return [rows[i] for i in sorted(chosen)]
+
+
 def prompts_of(corpus: Path) -> list[Utterance]:
     """The telephone prompts among `packages`."""
     return [row for row in packages.read(corpus / "packages") if row.group.startswith(PROMPTS)]
@@ -84,7 +100,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    rows = list(demos.read(given.corpus / "demos"))
+    rows = some_of(given.corpus)
     jobs = [Job(rows, name, given.front_end, given.out / file_name(name)) for name in CONDITIONS]
     jobs.append(Job(prompts_of(given.corpus), PROMPTS_AT, given.front_end, given.out / "prompts.npy"))
     todo = [job for job in jobs if not job.target.exists()]

@@ -1,9 +1,11 @@
-"""Quality of the embedded model's recipe on pages it never saw, beside what others and shortcuts give.
+r"""Quality of the embedded model's recipe on pages it never saw, beside what others and shortcuts give.
 
-    python benchmarks/quality.py --corpus CORPUS --runs RUNS --conditions CONDITIONS --aasist scores.csv
+    python benchmarks/quality.py --corpus CORPUS --cache CACHE --runs RUNS --conditions CONDITIONS \
+        --aasist scores.csv
 
 Reads the out-of-fold scores that `earwitness.training.export` left under RUNS (each page scored by the
-run that held it out) and what `conditions.py` left in CONDITIONS; writes `benchmarks/results/quality.json`.
+run that held it out), the statistics in CACHE and what `conditions.py` left in CONDITIONS; writes
+`benchmarks/results/quality.json`.
 Every interval is a 95 % one from a bootstrap over pages. Calibration and thresholds of each fold are those
 of the other three.
 """
@@ -18,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conditions import CONDITIONS, file_name
+from conditions import CONDITIONS, file_name, some_of
 
-from earwitness.audio.corpora.demos import read as read_demos
 from earwitness.audio.corpora.layout import rows_of
 from earwitness.audio.corpora.packages import read as read_packages
 from earwitness.audio.io import load
@@ -30,6 +31,7 @@ from earwitness.decision.calibration import posterior_of_fake
 from earwitness.metrics.detection import eer
 from earwitness.metrics.intervals import grouped_bootstrap
 from earwitness.operations.shortcuts import out_of_fold
+from earwitness.training.cached import read_cache
 from earwitness.training.embedded import FOLDS
 from earwitness.training.export import (
     OutOfFold,
@@ -117,18 +119,21 @@ def score_folds(runs: Path, kind: str, rows: Sequence[Utterance], statistics: np
     return scores
 
 
-def under_conditions(runs: Path, statistics: dict[str, np.ndarray], found: OutOfFold) -> dict[str, Any]:
+def under_conditions(given: argparse.Namespace, found: OutOfFold) -> dict[str, Any]:
     """EER under each condition and how much it rose; how far a change of level moves an LLR."""
-    scores = {name: score_folds(runs, "fold", found.rows, table) for name, table in statistics.items()}
-    every = np.ones(len(found.rows), bool)
-    index = np.arange(len(found.rows)).astype(float)  # so that one bootstrap draws pairs
     clip, _, _ = calibrate(found)
+    rows = some_of(given.corpus)
+    tables = {name: np.load(given.conditions / file_name(name)) for name in CONDITIONS}
+    scores = {name: score_folds(given.runs, "fold", rows, table) for name, table in tables.items()}
+    found = OutOfFold(rows, scores["clean"], np.array([row.bona_fide for row in rows]), [])
+    every = np.ones(len(rows), bool)
+    index = np.arange(len(rows)).astype(float)  # so that one bootstrap draws pairs
     result: dict[str, Any] = {}
     for name, values in scores.items():
 
         def rise(real: np.ndarray, fake: np.ndarray, values: np.ndarray = values) -> float:
-            rows = [part.astype(int) for part in (real, fake)]
-            ours, clean = ([table[part] for part in rows] for table in (values, scores["clean"]))
+            drawn = [part.astype(int) for part in (real, fake)]
+            ours, clean = ([table[part] for part in drawn] for table in (values, scores["clean"]))
             return eer(*ours) - eer(*clean)
 
         result[name] = described(values, every, found)
@@ -196,7 +201,7 @@ def prompts(runs: Path, folder: Path, found: OutOfFold) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Quality of the embedded recipe on unseen pages.")
-    for name in ("corpus", "runs", "conditions"):
+    for name in ("corpus", "cache", "runs", "conditions"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--aasist", type=Path, help="CSV of id,score")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
@@ -220,14 +225,14 @@ def main() -> None:
     }
     fresh = unseen(rows, list(read_packages(arguments.corpus / "packages")))
     results["unseen_architecture_and_speaker"] = described(scores, fresh, found)
-    place = {row.id: i for i, row in enumerate(read_demos(arguments.corpus / "demos"))}
-    order = np.array([place[row.id] for row in rows])
-    statistics = {name: np.load(arguments.conditions / file_name(name))[order] for name in CONDITIONS}
-    new = score_folds(arguments.runs, "fresh", rows, statistics["clean"])
+    cached, statistics = read_cache([arguments.cache / "demos"])
+    place = {row.id: i for i, row in enumerate(cached)}
+    statistics = statistics[0][[place[row.id] for row in rows]]
+    new = score_folds(arguments.runs, "fresh", rows, statistics)
     results["generators_and_speakers_left_out"] = described(new, every, found)
     others = OutOfFold(rows, new, found.bona_fide, found.steps)
     results["generators_left_out_worst_first"] = by_generator(new, transfer(others)[1], found)
-    results["under_conditions"] = under_conditions(arguments.runs, statistics, found)
+    results["under_conditions"] = under_conditions(arguments, found)
     results["telephone_prompts_at_8_khz"] = prompts(arguments.runs, arguments.conditions, found)
     answers = {
         "page": [row.group for row in rows],

@@ -120,7 +120,7 @@ def test_the_score_is_the_sum_of_what_each_kind_of_evidence_says(small, protocol
     from earwitness.training.export import open_run
 
     cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
-    options = embedded.Fit(least=8, ridge=0.1)
+    options = embedded.Fit(least=8, ridge=0.1, whole=0.5)
     embedded.fit_all([tmp_path / "cache" / "demos"], small, tmp_path / "runs", options)
     names = {path.name for path in (tmp_path / "runs").iterdir()}
     assert names == {"all", "no-prompts", *(f"{kind}-{k}" for kind in ("fold", "fresh") for k in range(4))}

@@ -24,7 +24,7 @@ from earwitness.decision.heads.mlp import Mlp
 from earwitness.decision.heads.nes2net import Nes2Net
 from earwitness.decision.heads.oc_softmax import OcSoftmax
 from earwitness.decision.heads.output import HeadOutput
-from earwitness.decision.heads.pooled import Pooled, both_ways_up
+from earwitness.decision.heads.pooled import Pooled, both_ways_up, without_top
 from earwitness.decision.heads.rawnet2 import RawNet2
 from earwitness.decision.heads.resnet34 import ResNet34
 from earwitness.decision.heads.sls import SensitiveLayers
@@ -143,6 +143,7 @@ class Network(nn.Module):
         if self.front_end is None:
             return self.head(waveform, lengths)
         if self.head.READS == "states both ways up":
+            waveform = without_top(waveform, lengths)
             return self.head(*both_ways_up(self.front_end, waveform, lengths), waveform, lengths)
         states, mask = self.front_end(waveform, lengths)
         if self.head.READS == "layers":

@@ -69,6 +69,7 @@ def statistics_of(front_end: Path) -> Any:
         both_ways_up,
         side_by_side,
         statistics,
+        without_top,
     )
 
     torch.set_num_threads(1)
@@ -77,6 +78,7 @@ def statistics_of(front_end: Path) -> Any:
     def run(clip: np.ndarray) -> np.ndarray:
         waveform, lengths = torch.from_numpy(clip)[None], torch.tensor([len(clip)])
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            waveform = without_top(waveform, lengths)
             states, mask = both_ways_up(body, waveform, lengths)
             spectra = [spectrum(waveform, lengths) for spectrum in kinds]
             return statistics(side_by_side(states), mask, spectra)[0].numpy()

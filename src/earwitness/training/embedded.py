@@ -98,8 +98,8 @@ def standard(material: Material) -> tuple[Tensor, Tensor]:
 
 def version_weights(items: Sequence[Utterance], versions: int, options: Fit) -> Iterator[Tensor]:
     """Weight of each recording in each version, (items,); one in all, half of it bona fide."""
-    weights = sum(class_weights(items, label, options) for label in (True, False))
-    weights = torch.from_numpy(weights / weights.sum()).float()
+    both = class_weights(items, True, options) + class_weights(items, False, options)
+    weights = torch.from_numpy(both / both.sum()).float()
     for version in range(versions):
         share = options.whole if version == 0 else (1 - options.whole) / (versions - 1)
         yield weights * (share if versions > 1 else 1.0)

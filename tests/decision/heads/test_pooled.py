@@ -13,6 +13,8 @@ from earwitness.decision.heads.pooled import (  # noqa: E402
     around,
     fine_structure,
     statistics,
+    upside_down,
+    without_top,
 )
 
 RATE = 16_000
@@ -56,10 +58,10 @@ def test_what_lies_beyond_a_clip_changes_nothing(head, samples):
     assert not padded.frame_scores[:, frames:].any()
 
 
-def test_level_and_offset_do_not_matter(head):
+def test_level_does_not_matter(head):
     states, mask, wave, lengths = given(40_000)
     with torch.no_grad():
-        plain, changed = head(states, mask, wave, lengths), head(states, mask, 0.02 * wave + 0.3, lengths)
+        plain, changed = head(states, mask, wave, lengths), head(states, mask, 0.02 * wave, lengths)
     torch.testing.assert_close(plain.logits, changed.logits, atol=1e-3, rtol=0)
 
 
@@ -67,7 +69,7 @@ def test_level_and_offset_do_not_matter(head):
 def test_the_spectrum_is_that_of_numpy(size, earlier):
     wave = noise(10_000)
     spectra = LongTermSpectrum(size)(torch.tensor(wave)[None], torch.tensor([10_000]))
-    normal = (wave - wave.mean()) / wave.std()
+    normal = wave / np.sqrt(np.mean(wave**2))
     window = np.hanning(size + 1)[:-1]
     expected = [
         np.log(np.abs(np.fft.rfft(normal[at : at + size] * window)[: size // 2]) ** 2 + size / 2_048e4)
@@ -76,6 +78,28 @@ def test_the_spectrum_is_that_of_numpy(size, earlier):
     assert int(spectra.heard.sum()) == len(expected)
     np.testing.assert_allclose(spectra.values[0, : len(expected)], expected, atol=2e-3)
     assert spectra.earlier == earlier  # its middle less that of a pair, in hops
+
+
+@pytest.mark.parametrize(("hertz", "left"), [(60, 1), (3_000, 1), (6_800, 1), (7_200, 0), (7_900, 0)])
+def test_the_top_of_the_band_is_taken_off(hertz, left):
+    tone = torch.sin(2 * torch.pi * hertz * torch.arange(20_000, dtype=torch.float64) / RATE).float()[None]
+    found = without_top(tone + 0.3, torch.tensor([20_000]))[0, 1_000:-1_000]
+    np.testing.assert_allclose(found, left * tone[0, 1_000:-1_000], atol=2e-3)
+
+
+def test_what_lies_beyond_a_clip_does_not_pass_the_filter():
+    wave = torch.from_numpy(noise(30_000))[None]
+    alone = without_top(wave[:, :17_001], torch.tensor([17_001]))
+    padded = without_top(wave, torch.tensor([17_001]))
+    torch.testing.assert_close(padded[:, :17_001], alone, atol=1e-6, rtol=0)
+    assert not padded[:, 17_001:].any()
+
+
+def test_upside_down_exchanges_the_ends_of_the_spectrum():
+    wave = noise(4_096)
+    spectrum = np.abs(np.fft.rfft(wave))
+    turned = np.abs(np.fft.rfft(upside_down(torch.from_numpy(wave)[None])[0].numpy()))
+    np.testing.assert_allclose(turned, spectrum[::-1], atol=1e-3)
 
 
 def test_statistics_are_those_of_numpy():
