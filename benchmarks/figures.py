@@ -63,8 +63,9 @@ def figures(results: Path) -> str:
         "fake.",
         "",
         "Speed on one core (`benchmarks/speed.py`), audio seconds a CPU second: "
-        f"{rate(speed, 'mixed_files'):.0f} on 1,000 mixed files, {rate(speed, 'long_file'):.0f} on a",
-        f"4-hour file, in at most {peak} MiB; one 5 s file from a cold start in "
+        f"{rate(speed, 'mixed_files'):.0f} on {speed['files']:,} mixed files,",
+        f"{rate(speed, 'long_file'):.0f} on a file of {speed['hours']:g} hours, in at most {peak} MiB; "
+        "one 5 s file from a cold start in "
         f"{speed['one_5_s_wav']['median_s']:.1f} s.",
     ]
     return "\n".join(lines)

@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py --speech-dir FOLDER
 
-Measures start-up (`--help`, one 5 s WAV from cold, medians of 10), throughput on 1,000 mixed
-files (audio seconds a CPU second, with one thread), and peak memory there and on a 4-hour file.
+Measures start-up (`--help`, one 5 s WAV from cold, medians of 10), throughput on `--files` mixed
+files (audio seconds a CPU second, with one thread), and peak memory there and on a file of `--hours`.
 Writes `benchmarks/results/speed.json`. Speech is cut from the recordings in FOLDER.
 """
 
@@ -102,6 +102,7 @@ def main() -> None:
     if not command:
         raise SystemExit("earwitness is not installed here")
     results: dict[str, Any] = {"processors": os.cpu_count()}
+    results |= {"files": arguments.files, "hours": arguments.hours}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         five = folder / "five.wav"
