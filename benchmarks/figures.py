@@ -78,17 +78,9 @@ def counts(entry: dict[str, Any]) -> str:
 
 def card(results: Path) -> str:
     """The figures of docs/embedded.md."""
-    quality, ablation = read(results, "quality"), read(results, "ablation")
+    quality = read(results, "quality")
     told = quality["transferred"]
-    lines = ["### What each part brings (`benchmarks/ablation.py`)", ""]
-    lines += table(
-        "fitted to, or trained as | EER %, unseen pages | above the recipe, points",
-        [
-            (name, percent(line["all_pages"]), percent(line["above_the_recipe"]))
-            for name, line in ablation["arms"].items()
-        ],
-    )
-    lines += ["### By family, against all bona fide recordings", ""]
+    lines = ["### By family, against all bona fide recordings", ""]
     families = quality["by_family_against_all_bona_fide"]
     lines += table("family | EER % | fakes", [(n, percent(e), e["spoof"]) for n, e in families.items()])
     lines += ["### Through everyday channels", ""]

@@ -52,14 +52,15 @@ def speech_graph() -> Any:
 
 
 class QualityMeter:
-    """Fed with blocks in order; memory grows by one byte for 32 ms of audio."""
+    """Fed with blocks in order; memory grows by two bytes for 32 ms of audio."""
 
     def __init__(self) -> None:
         self.graph = speech_graph()
         self._forget()
         self.rest = np.zeros(0, np.float32)
         self.speech = bytearray()  # 1 per chunk with speech
-        self.samples = self.silent_chunks = self.chunks = self.clipped = 0
+        self.silent = bytearray()  # 1 per chunk of digital silence
+        self.samples = self.clipped = 0
         self.peak = self.energy = self.speech_energy = 0.0
         self.spectrum = np.zeros(CHUNK // 2 + 1)
 
@@ -87,7 +88,7 @@ class QualityMeter:
             level_dbfs=decibels(energy / max(count, 1)) if count else -200.0,
             peak_dbfs=decibels(self.peak**2),
             clipped=self.clipped / max(self.samples, 1),
-            digital_silence=self.silent_chunks / max(self.chunks, 1),
+            digital_silence=self.silent.count(1) / max(len(self.silent), 1),
             bandwidth_hz=bandwidth(self.spectrum),
         )
 
@@ -96,15 +97,18 @@ class QualityMeter:
         return self.speech.count(1, start // CHUNK, -(-end // CHUNK)) * CHUNK / SAMPLE_RATE
 
     def spoken_part(self) -> tuple[int, int]:
-        """First and last sample of what holds speech, with `MARGIN_S` around; all where none does.
+        """First and last sample of what holds speech, with up to `MARGIN_S` around; all where none does.
 
-        Nobody speaks in the pauses before and after, yet they would move a score.
+        Nobody speaks in the pauses before and after, yet they would move a score; digital silence most.
         """
         first, last = self.speech.find(1), self.speech.rfind(1)
         if first < 0:
             return 0, self.samples
         margin = int(MARGIN_S * SAMPLE_RATE)
-        return max(0, first * CHUNK - margin), min(self.samples, (last + 1) * CHUNK + margin)
+        start = max((self.silent.rfind(1, 0, first) + 1) * CHUNK, first * CHUNK - margin)
+        after = self.silent.find(1, last)
+        end = after * CHUNK if after >= 0 else self.samples
+        return start, min(end, self.samples, (last + 1) * CHUNK + margin)
 
     def speaking(self, step_s: float) -> list[bool]:
         """Whether a tenth or more of each step of `step_s` seconds is speech."""
@@ -127,8 +131,7 @@ class QualityMeter:
         else:
             self._forget()
         self.speech += speech.tobytes()
-        self.chunks += len(chunks)
-        self.silent_chunks += int(silent.sum())
+        self.silent += silent.tobytes()
         self.energy += float(energy.sum())
         self.speech_energy += float(energy[speech].sum())
         self.peak = max(self.peak, float(high.max()), -float(low.min()))

@@ -68,6 +68,7 @@ def statistics_of(front_end: Path) -> Any:
         LongTermSpectrum,
         both_ways_up,
         side_by_side,
+        sounding,
         statistics,
         without_top,
     )
@@ -81,7 +82,7 @@ def statistics_of(front_end: Path) -> Any:
             waveform = without_top(waveform, lengths)
             states, mask = both_ways_up(body, waveform, lengths)
             spectra = [spectrum(waveform, lengths) for spectrum in kinds]
-            return statistics(side_by_side(states), mask, spectra)[0].numpy()
+            return statistics(side_by_side(states), sounding(waveform, mask), spectra)[0].numpy()
 
     return run
 

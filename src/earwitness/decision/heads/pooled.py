@@ -32,6 +32,10 @@ HOP = 2 * FRAME  # samples between spectra
 CUT = 7_000 / 16_000  # cycles a sample
 TAPS = 257
 BLOCK = 256  # samples that are filtered at once
+LEVEL = 0.05  # deviation that clips are brought to
+TINY = 1e-12  # of power
+SILENT = 1e-7  # of the power of a clip
+LEAST = 10  # frames that must sound
 SMOOTH = 9  # bins of the moving average
 FLOOR = 1e-4 / 2_048  # of the power over the window, where speech has variance one: about -70 dB
 BOUND = 8.0  # deviations from the mean beyond which a feature says no more
@@ -54,12 +58,22 @@ FILTER = toeplitz()  # made once, so that a graph holds it as a constant
 
 
 def without_top(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(batch, samples) -> the same below 7 kHz, without an offset, zero beyond each clip."""
+    """(batch, samples) -> the same below 7 kHz, at one level, without an offset, zero beyond each clip."""
     with torch.autocast(waveform.device.type, enabled=False):  # sums over a clip need float32
         inside = torch.arange(waveform.shape[1], device=lengths.device)[None] < lengths[:, None]
         centred = (waveform - (waveform * inside).sum(1, keepdim=True) / lengths[:, None].float()) * inside
         blocks = F.pad(centred, (TAPS // 2, TAPS // 2 + BLOCK)).unfold(1, BLOCK + TAPS - 1, BLOCK)
-        return (blocks @ FILTER.to(waveform.device)).flatten(1)[:, : waveform.shape[1]] * inside
+        below = (blocks @ FILTER.to(waveform.device)).flatten(1)[:, : waveform.shape[1]] * inside
+        power = (below * below).sum(1, keepdim=True) / lengths[:, None].float()
+        return LEVEL * below / torch.sqrt(power + TINY)
+
+
+def sounding(waveform: Tensor, mask: Tensor) -> Tensor:
+    """Of the frames inside a clip those that are not silent, (batch, frames): silence tells nothing."""
+    frames = F.pad(waveform, (0, FRAME)).unfold(1, FRAME, FRAME)[:, : mask.shape[1]]
+    heard = mask & (frames.square().mean(2) > SILENT * LEVEL**2)
+    few = heard.sum(1, keepdim=True) <= LEAST
+    return heard | (mask & few)
 
 
 def upside_down(waveform: Tensor) -> Tensor:
@@ -98,7 +112,7 @@ class LongTermSpectrum(nn.Module):
             inside = torch.arange(waveform.shape[1], device=lengths.device)[None] < lengths[:, None]
             count = lengths[:, None].float()
             heard = waveform * inside
-            level = torch.sqrt((heard * heard).sum(1, keepdim=True) / count + 1e-10)
+            level = torch.sqrt((heard * heard).sum(1, keepdim=True) / count + TINY)
             windows = F.pad(heard / level, (0, self.size)).unfold(1, self.size, HOP)
             spectra = torch.fft.rfft(windows * self.window)[..., : self.size // 2]
             power = spectra.real**2 + spectra.imag**2
@@ -139,11 +153,11 @@ class Pooled(nn.Module):
         self.classify = nn.Linear(embedding, 2)
 
     def forward(self, states: Tensor, mask: Tensor, waveform: Tensor, lengths: Tensor) -> HeadOutput:
-        frames = side_by_side(states)
+        frames, heard = side_by_side(states), sounding(waveform, mask)
         spectra = [spectrum(waveform, lengths) for spectrum in self.spectra]
-        features = self.standardise(statistics(frames, mask, spectra))
+        features = self.standardise(statistics(frames, heard, spectra))
         embedding = self.embed(features.clamp(-BOUND, BOUND))
-        of_frames = self.embed(self.standardised(near_statistics(frames, mask, spectra)))
+        of_frames = self.embed(self.standardised(near_statistics(frames, heard, spectra)))
         logits = self.classify(of_frames)  # (batch, pairs of frames, 2)
         scores = (logits[..., 1] - logits[..., 0]).repeat_interleave(2, dim=1)[:, : mask.shape[1]]
         return HeadOutput(self.classify(embedding), embedding, scores * mask)
