@@ -18,7 +18,7 @@ import soxr
 import earwitness
 from earwitness.audio.augment.clips import fit
 from earwitness.audio.augment.codecs import encode
-from earwitness.audio.augment.rooms import add_tail
+from earwitness.audio.augment.rooms import add_room
 from earwitness.audio.io import load
 
 RATE = 16_000
@@ -49,7 +49,7 @@ CHANGES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "white noise 20 dB under": lambda a, rng: with_noise(a, rng, 20),
     "band to 5.5 kHz": lambda a, _: narrow(a, 11_000),
     "band to 4 kHz": lambda a, _: narrow(a, 8_000),
-    "a room": add_tail,
+    "a room": add_room,
     **{
         f"through {codec}": lambda a, rng, c=codec: encode(a, c, rng)
         for codec in ("mp3", "aac", "opus", "g722")

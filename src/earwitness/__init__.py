@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from earwitness.decision.detector import load_detector
     from earwitness.errors import EarwitnessError, InputError, ModelError
-    from earwitness.evidence import to_record
+    from earwitness.evidence.verdict import to_record
     from earwitness.operations.scan import ScanOptions, scan, scan_many
     from earwitness.types import Verdict
 
@@ -39,7 +39,7 @@ _HOMES = {
     "load_detector": "earwitness.decision.detector",
     "scan": "earwitness.operations.scan",
     "scan_many": "earwitness.operations.scan",
-    "to_record": "earwitness.evidence",
+    "to_record": "earwitness.evidence.verdict",
 }
 
 

@@ -84,7 +84,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one recording; `earwitness.evidence.to_record` gives its JSON form."""
+    """The answer for one recording; `earwitness.evidence.verdict.to_record` gives its JSON form."""
 
     path: str
     verdict: VerdictName

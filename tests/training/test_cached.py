@@ -53,7 +53,7 @@ def protocol(tmp_path, speech):
 def test_a_cache_holds_what_the_network_pools(small, protocol, tmp_path):
     cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
     items, statistics = cached.read_cache([tmp_path / "cache" / "demos"])
-    assert statistics.shape == (2, 16, 2 * 3 * 4 * 64 + 1_024 + 2_048)
+    assert statistics.shape == (2, 16, (3 * 4 + 3) * 64 + 1_024 + 2_048)
     front_end = cached.load_front_end(small)
     network = Network(Blueprint("pooled", front_end.architecture, cached.STATES, {"embedding": 8})).eval()
     network.front_end, seen = front_end, []

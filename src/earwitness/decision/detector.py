@@ -20,7 +20,7 @@ Engine = Literal["auto", "onnx", "torch"]
 MAX_WINDOW_S = 120.0  # more would not fit into memory with the larger models
 MAX_SPAN_S = 10.0  # that a card may ask of a span
 TAUGHT_ONLY = {"logmel-cnn"}  # heads with a layer for frames that only frames teach
-BATCH_S = {"onnx": 48.0, "torch": 48.0, "gpu": 960.0}  # audio in one batch, padding included
+BATCH_S = {"onnx": 15.0, "torch": 48.0, "gpu": 960.0}  # audio in one batch, padding included
 
 
 @dataclass(frozen=True)

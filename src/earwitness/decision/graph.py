@@ -1,6 +1,7 @@
 """A network as an ONNX graph with free batch and length, checked against torch before it is kept."""
 
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from earwitness.decision.engines import Outputs, open_graph
 from earwitness.errors import MissingExtra, ModelError
 
 TOLERANCE = 1e-3  # between torch and the graph, in nats
+QUANTISED = 100_000  # elements: weights of layers, not what filters the waveform
 INLINE_LIMIT = 512 << 20  # bytes of weights beyond which they lie beside the graph; its format ends at 2 GB
 
 
@@ -64,6 +66,7 @@ def write_graph(network: Any, target: Path, min_samples: int, free_length: bool 
         logging.getLogger("torch.onnx").setLevel(level)
     assert program is not None
     strip(program.model)
+    drop_guards(program.model)
     keep_apart(program.model, set(names))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     program.save(str(target), external_data=weights > INLINE_LIMIT)
@@ -81,6 +84,17 @@ def strip(model: Any) -> None:
     model.metadata_props.clear()
 
 
+def drop_guards(model: Any) -> None:
+    """Take out what makes zeros of attention over nothing: every clip has a frame inside."""
+    for node in list(model.graph):
+        if node.op_type != "Where" or node.inputs[0].producer() is None:
+            continue
+        guard = node.inputs[0].producer()
+        if guard.op_type == "IsNaN" and guard.inputs[0] is node.inputs[2]:
+            node.outputs[0].replace_all_uses_with(guard.inputs[0])
+            model.graph.remove([node, guard], safe=True)
+
+
 def keep_apart(model: Any, names: set[str]) -> None:
     """Rename inner values that the exporter called after an output: w2v-BERT has an `embedding` inside."""
     outputs = set(model.graph.outputs)
@@ -88,6 +102,46 @@ def keep_apart(model: Any, names: set[str]) -> None:
         for value in node.outputs:
             if value.name in names and value not in outputs:
                 value.name = f"inner_{value.name}"
+
+
+def quantise(graph: Path, target: Path) -> None:
+    """Write the products with large weights in 8-bit integers, activations quantised as they come.
+
+    Scales are one for each output of a layer, and for activations one for a whole batch: clips should be
+    scored one at a time.
+
+    Raises:
+        MissingExtra: onnx is not installed.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise MissingExtra(str(error.name), "train") from error
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
+    ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])  # folds constants
+    model = onnx.load(target)
+    del model.graph.value_info[:]  # what the quantiser transposes would contradict it
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
+    products = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul" and sizes.get(node.input[1], 0) > QUANTISED
+    ]
+    quantize_dynamic(
+        model,
+        str(target),
+        op_types_to_quantize=["MatMul"],
+        nodes_to_quantize=products,
+        per_channel=True,
+        reduce_range=True,  # sums of 8-bit products overflow on processors without VNNI
+        weight_type=QuantType.QInt8,
+    )
 
 
 def check_graph(

@@ -130,7 +130,6 @@ class Network(nn.Module):
         else:
             self.front_end = FrontEnd(blueprint.front_end, blueprint.states or None, empty)
             states, width = len(self.front_end.states), blueprint.front_end.width
-            states = 2 * states if make_head.READS == "states both ways up" else states
             if make_head.READS in EVERY_STATE:
                 self.head = make_head(width, states, **blueprint.options)
             else:

@@ -79,21 +79,27 @@ class FrontEnd(nn.Module):
         # For training: activations of blocks are computed again rather than kept; blocks are left out.
         self.recompute, self.layer_drop, self.conv_gradient = False, 0.0, 1.0
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, samples), (batch,) -> states (batch, len(states), frames, width), mask (batch, frames)."""
+    def forward(
+        self, waveform: Tensor, lengths: Tensor, states: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(batch, samples), (batch,) -> states (batch, len(states), frames, width), mask (batch, frames).
+
+        `states` None takes those it was made with.
+        """
+        states = self.states if states is None else states
         hidden, mask = self.embed(waveform, lengths)
-        wanted = {0: hidden} if 0 in self.states else {}
+        wanted = {0: hidden} if 0 in states else {}
         layers = layers_of(self.body)
         bias = relative_bias(layers[0].attention, hidden) if self.architecture.family == "wavlm" else None
-        for i in range(1, max(self.states) + 1):
+        for i in range(1, max(states) + 1):
             skipped = self.training and self.layer_drop and float(torch.rand(())) < self.layer_drop
             if not skipped and self.recompute and self.training:
                 hidden = checkpoint(self.run_layer, layers[i - 1], hidden, mask, bias, use_reentrant=False)
             elif not skipped:
                 hidden = self.run_layer(layers[i - 1], hidden, mask, bias)
-            if i in self.states:
+            if i in states:
                 wanted[i] = self.last_norm(hidden) if i == self.architecture.layers else hidden
-        return torch.stack([wanted[state] for state in self.states], dim=1), mask
+        return torch.stack([wanted[state] for state in states], dim=1), mask
 
     def run_layer(self, layer: Any, hidden: Tensor, mask: Tensor, bias: Tensor | None) -> Tensor:
         """One block, (batch, frames, width) -> the same."""

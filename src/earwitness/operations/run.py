@@ -16,7 +16,7 @@ from earwitness.audio.io import Source
 from earwitness.decision.bundle import find_bundle, read_card
 from earwitness.decision.detector import choose_engine, read_settings
 from earwitness.errors import InputError
-from earwitness.evidence import printable_path, to_record
+from earwitness.evidence.verdict import printable_path, to_record
 from earwitness.operations.exports import LABELS_END, SpanFiles, safe_names
 from earwitness.operations.inputs import find_files, read_list, real_name
 from earwitness.operations.journal import Journal, Key

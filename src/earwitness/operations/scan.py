@@ -24,7 +24,7 @@ from earwitness.decision.detector import Detector, Engine, choose_engine, load_d
 from earwitness.decision.localisation import FrameTrack, locate, worst_moment
 from earwitness.decision.scoring import ClipScore, calibrated, recording_score, score_clips
 from earwitness.errors import InputError
-from earwitness.evidence import decide, printable_path
+from earwitness.evidence.verdict import decide, printable_path
 from earwitness.types import AudioInfo, Failure, Quality, Verdict, Window
 
 GROUP = 8  # files that a thread scores together

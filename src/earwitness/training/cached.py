@@ -78,11 +78,13 @@ def statistics_of(front_end: Path) -> Any:
 
     def run(clip: np.ndarray) -> np.ndarray:
         waveform, lengths = torch.from_numpy(clip)[None], torch.tensor([len(clip)])
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode():
             waveform = without_top(waveform, lengths)
-            states, mask = both_ways_up(body, waveform, lengths)
+            with torch.autocast("cpu", torch.bfloat16):
+                states, turned, mask = both_ways_up(body, waveform, lengths)
             spectra = [spectrum(waveform, lengths) for spectrum in kinds]
-            return statistics(side_by_side(states), sounding(waveform, mask), spectra)[0].numpy()
+            frames, upside = side_by_side(states), side_by_side(turned)
+            return statistics(frames, upside, sounding(waveform, mask), spectra)[0].numpy()
 
     return run
 
@@ -101,7 +103,7 @@ def piece_of(item: Utterance, version: int) -> np.ndarray:
     size, place = round(rng.uniform(*CROP_S) * SAMPLE_RATE), rng.random()
     start = int(place * max(0, len(audio) - size))
     audio = audio[start : start + size]
-    return disturb(np.resize(audio, max(len(audio), LEAST)), rng, 1.0)
+    return disturb(np.resize(audio, max(len(audio), LEAST)), rng)
 
 
 def spoken(audio: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from earwitness.audio.protocol import Utterance
-from earwitness.decision.heads.pooled import BOUND, WINDOWS
+from earwitness.decision.heads.pooled import BOUND, WINDOWS, columns
 from earwitness.decision.network import Blueprint, Network
 from earwitness.training.cached import STATES, architecture, cache, load_front_end, read_cache
 from earwitness.training.sampling import sampling_weights
@@ -60,19 +60,15 @@ def blueprint(embedding: int) -> Blueprint:
 
 
 def kinds_of_evidence() -> list[np.ndarray]:
-    """Columns of the statistics, (features,) each: of the spectrum as it is, means, then deviations and
-    changes; of the spectrum upside down, means; lines, a window each.
+    """Columns of the statistics, (features,) each: means; deviations and changes; means of the spectrum
+    upside down; lines, a window each.
 
     Deviations of the spectrum upside down are left out: they move by what begins 10 ms earlier or later.
     """
-    width = len(STATES) * architecture().width
-    means, deviations, changes = np.arange(6 * width).reshape(3, 2, width)
-    kinds = [means[0], np.append(deviations[0], changes[0]), means[1]]
-    first = 6 * width
-    for size in WINDOWS:
-        kinds.append(np.arange(first, first + size // 2))
-        first += size // 2
-    return kinds
+    where = {name: np.r_[part] for name, part in columns(architecture().width, len(STATES)).items()}
+    lines = np.split(where["lines"], np.cumsum([size // 2 for size in WINDOWS])[:-1])
+    spread = np.append(where["deviations"], where["changes"])
+    return [where["means"], spread, where["upside"], *lines]
 
 
 @dataclass(frozen=True)

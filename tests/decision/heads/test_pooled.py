@@ -11,7 +11,10 @@ from earwitness.decision.heads.pooled import (  # noqa: E402
     Pooled,
     Spectra,
     around,
+    columns,
     fine_structure,
+    overlapping,
+    spread_back,
     statistics,
     upside_down,
     without_top,
@@ -25,7 +28,9 @@ def noise(samples, seed=0):
 
 
 def given(samples, total=None, seed=1):
-    """States of random frames, mask, waveform and length; beyond the clip, up to `total`, rubbish."""
+    """States of random frames, two of them upside down, mask, waveform and length; beyond the clip, up to
+    `total`, rubbish.
+    """
     rng = np.random.default_rng(seed)
     frames = samples // 320
     states = rng.normal(3, 2, (1, 3, frames, 8))
@@ -35,8 +40,8 @@ def given(samples, total=None, seed=1):
         states = np.concatenate([states, rng.normal(0, 50, (1, 3, more, 8))], axis=2)
         wave = np.pad(wave, ((0, 0), (0, total - samples)), constant_values=0.7)
         mask = np.pad(mask, ((0, 0), (0, more)))
-    tensors = torch.tensor(states, dtype=torch.float32), torch.tensor(mask), torch.tensor(wave)
-    return *tensors, torch.tensor([samples])
+    states = torch.tensor(states, dtype=torch.float32)
+    return states, 2 - states[:, :2], torch.tensor(mask), torch.tensor(wave), torch.tensor([samples])
 
 
 @pytest.fixture
@@ -59,9 +64,9 @@ def test_what_lies_beyond_a_clip_changes_nothing(head, samples):
 
 
 def test_level_does_not_matter(head):
-    states, mask, wave, lengths = given(40_000)
+    *states, wave, lengths = given(40_000)
     with torch.no_grad():
-        plain, changed = head(states, mask, wave, lengths), head(states, mask, 0.02 * wave, lengths)
+        plain, changed = head(*states, wave, lengths), head(*states, 0.02 * wave, lengths)
     torch.testing.assert_close(plain.logits, changed.logits, atol=1e-3, rtol=0)
 
 
@@ -110,12 +115,33 @@ def test_statistics_are_those_of_numpy():
     frames = rng.normal(1, 2, (1, 40, 6))
     spectra = [Spectra(torch.tensor(rng.normal(size=(1, 20, 50))), torch.ones(1, 20, dtype=torch.bool), 1)]
     mask = torch.arange(40)[None] < 33
-    found = statistics(torch.tensor(frames), mask, spectra).numpy()[0]
+    found = statistics(torch.tensor(frames), torch.tensor(frames[..., :4] ** 3), mask, spectra).numpy()[0]
     inside = frames[0, :33]
     np.testing.assert_allclose(found[:6], inside.mean(0))
-    np.testing.assert_allclose(found[6:12], inside.std(0))
-    np.testing.assert_allclose(found[12:18], np.diff(inside, axis=0).std(0))
-    np.testing.assert_allclose(found[18:], fine_structure(spectra[0].values.mean(1))[0])
+    np.testing.assert_allclose(found[6:10], (inside[:, :4] ** 3).mean(0))
+    np.testing.assert_allclose(found[10:16], inside.std(0))
+    np.testing.assert_allclose(found[16:22], np.diff(inside, axis=0).std(0))
+    np.testing.assert_allclose(found[22:], fine_structure(spectra[0].values.mean(1))[0])
+
+
+def test_columns_name_what_the_statistics_are():
+    found = columns(8, 3)
+    ends = [(part.start, part.stop) for part in found.values()]
+    assert list(found) == ["means", "upside", "deviations", "changes", "lines"]
+    assert ends == [(0, 24), (24, 40), (40, 64), (64, 88), (88, 88 + 3_072)]
+
+
+def test_spread_back_is_the_transpose_of_fine_structure():
+    rng = np.random.default_rng(4)
+    values, weights = torch.tensor(rng.normal(size=(3, 60))), torch.tensor(rng.normal(size=60))
+    torch.testing.assert_close(values @ spread_back(weights), fine_structure(values) @ weights)
+
+
+def test_windows_overlap():
+    wave = torch.arange(10_000.0)[None]
+    found = overlapping(wave, 2_048)
+    expected = torch.nn.functional.pad(wave, (0, 2_048)).unfold(1, 2_048, 640)
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_line_stands_out_and_a_slope_does_not():
@@ -140,8 +166,7 @@ def test_around_is_the_mean_of_what_is_near_and_inside():
 
 def test_a_frame_score_is_what_the_clip_would_score_of_its_second(head):
     """In a clip of 1 s or less all of it is near the middle."""
-    states, mask, wave, lengths = given(640 * (2 * REACH - 1))
     with torch.no_grad():
-        found = head(states, mask, wave, lengths)
-    middle = found.frame_scores[0, mask.shape[1] // 2]
+        found = head(*given(640 * (2 * REACH - 1)))
+    middle = found.frame_scores[0, 2 * REACH - 1]
     torch.testing.assert_close(middle, found.logits[0, 1] - found.logits[0, 0], atol=1e-3, rtol=0)

@@ -109,13 +109,3 @@ def place_pulses(delays: np.ndarray, heights: np.ndarray, samples: int) -> np.nd
     index = first[:, None] + taps
     inside = (index >= 0) & (index < samples)
     return np.bincount(index[inside], (shape * heights[:, None])[inside], samples)
-
-
-def add_tail(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Reverberation without a room: exponentially decaying noise, 0.1 to 0.7 s to -60 dB."""
-    decay_s = rng.uniform(0.1, 0.7)
-    time = np.arange(int(decay_s * SAMPLE_RATE)) / SAMPLE_RATE
-    tail = rng.standard_normal(len(time)) * np.exp(-6.9 * time / decay_s)
-    tail *= rng.uniform(0.05, 0.5) / np.sqrt(np.sum(tail**2))
-    tail[0] = 1.0
-    return convolve(audio, tail).astype(np.float32)

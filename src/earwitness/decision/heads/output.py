@@ -5,8 +5,9 @@ A head is a function of frames: `forward(frames, mask) -> HeadOutput`. `frames` 
 `mask` (batch, frames) is true inside a clip. Each head class says what it needs:
 
 - `READS`: "frames" (one sequence), "layers" (all layers of the front end), "states both ways up"
-  (states of the waveform, then those of it with its spectrum upside down, and
-  `forward(states, mask, waveform, lengths)`) or "waveform" (no front end: `forward(waveform, lengths)`).
+  (those of the waveform, and all but the last of it with its spectrum upside down:
+  `forward(states, turned, mask, waveform, lengths)`) or "waveform" (no front end:
+  `forward(waveform, lengths)`).
 - `MASKED`: whether frames beyond a clip's end cannot change its result. Where false, only clips
   of one length may share a batch.
 
