@@ -6,8 +6,11 @@ Three layers of Whisper tiny's encoder, frozen (`training/whisper_weights.py`), 
 deviations and changes; lines in windows of 128 ms; of 256 ms) gets a ridge regression of its own, and the
 score is their mean. Apart, none can lean on what the others say of a page, which is worth 1.5 points of EER
 on pages not seen; a hidden layer, and training the encoder on, are worth less than nothing there
-(`docs/log.md`). Classes count alike, data sets and pages by the square root of their size. The same
-regressions say which generator it sounds like: both together are the embedding.
+(`docs/log.md`). Classes count alike, data sets and pages by the square root of their size.
+
+The embedding: these partial scores; the same regressions of which generator it sounds like, at unit
+variance; and the principal components of the lines. All are needed to find the like of a generator that
+training has not seen.
 
 Four fits, each without one page fold, give the scores that calibration and every figure on the card rest
 on; one on everything gives the weights that ship:
@@ -39,6 +42,8 @@ FOLDS = (0, 1, 2, 3)
 PROMPTS = ("asterisk", "prompt")  # groups of telephone prompts
 LICENCE = "see LICENSE and NOTICE.md: Whisper's encoder is MIT, copyright 2022 OpenAI"
 SPREAD = 1e-5  # added to variances, as the head does
+COMPONENTS = 256  # of the lines, in the embedding
+LINES_LOUDER = 1.5  # their share of an embedding's length, over that of the rest
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,14 @@ def ridge(features: Tensor, wanted: Tensor, weights: Tensor, penalty: float) -> 
     return found, offset - middle @ found
 
 
+def components(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Principal components at unit variance: (count, features) and (count,), to be added to the product."""
+    middle = rows.mean(0)
+    values, vectors = torch.linalg.eigh((rows - middle).T @ (rows - middle) / len(rows))
+    found = (vectors[:, -count:] * torch.rsqrt(values[-count:].clamp(min=SPREAD))).T
+    return found, -(found @ middle)
+
+
 def fit(material: Material, front_end: Path, options: Fit = Fit()) -> tuple[Network, list[str]]:
     """The network with a head fitted to the material, ready to score; and what its embedding names."""
     mean, variance = standard(material)
@@ -155,9 +168,11 @@ def fit(material: Material, front_end: Path, options: Fit = Fit()) -> tuple[Netw
     weights = torch.cat(list(version_weights(material.items, versions, options)))
     known = torch.nonzero(weights)[:, 0]
     kinds, scale = kinds_of_evidence(), torch.rsqrt(variance + SPREAD)
-    network = Network(blueprint(len(kinds) + len(names)))
+    first = len(kinds) + len(names)
+    network = Network(blueprint(first + COMPONENTS))
     network.front_end = load_front_end(front_end)
     head: Any = network.head
+    sounds_like = torch.zeros(len(known), len(names))
     with torch.no_grad():
         head.standardise.running_mean.copy_(mean)
         head.standardise.running_var.copy_(variance)
@@ -170,11 +185,21 @@ def fit(material: Material, front_end: Path, options: Fit = Fit()) -> tuple[Netw
             found, offset = ridge(rows, wanted[known], weights[known], options.ridge)
             scores = rows @ found[:, 0] + offset[0]
             unit = torch.sqrt(weights[known] @ scores**2)
+            sounds_like += rows @ found[:, 1:] + offset[1:]
             kind = torch.from_numpy(kind)
             embed.weight[i, kind], embed.bias[i] = found[:, 0] / unit, offset[0] / unit
-            embed.weight[len(kinds) :, kind] = found[:, 1:].T
-            embed.bias[len(kinds) :] += offset[1:]
+            embed.weight[len(kinds) : first, kind] = found[:, 1:].T
+            embed.bias[len(kinds) : first] += offset[1:]
             classify.weight[:, i] = torch.tensor([-0.5, 0.5]) / len(kinds)
+        spread = sounds_like.std(0, correction=0).clamp(min=SPREAD)
+        embed.weight[len(kinds) : first] /= spread[:, None]
+        embed.bias[len(kinds) : first] /= spread
+        lines = np.concatenate(kinds[-len(WINDOWS) :])
+        whole = torch.from_numpy(material.statistics[0][:, lines].astype(np.float32))
+        found, offset = components(((whole - mean[lines]) * scale[lines]).clamp(-BOUND, BOUND), COMPONENTS)
+        loud = LINES_LOUDER * (first / COMPONENTS) ** 0.5
+        embed.weight[first:, torch.from_numpy(lines)], embed.bias[first:] = loud * found, loud * offset
+        embed.weight.copy_(embed.weight.half().float())  # so that half the bytes hold them
     return network.eval(), names
 
 
@@ -195,7 +220,11 @@ def fit_all(folders: Sequence[Path], front_end: Path, out: Path, options: Fit = 
                 "options": asdict(options),
                 **described(part),
             },
-            "embedding": [*(f"evidence {i}" for i in range(len(kinds_of_evidence()))), *names],
+            "embedding": [
+                *(f"evidence {i}" for i in range(len(kinds_of_evidence()))),
+                *names,
+                *(f"lines {i}" for i in range(COMPONENTS)),
+            ],
         }
         out.mkdir(parents=True, exist_ok=True)
         size = len(about["embedding"])
