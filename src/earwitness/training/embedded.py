@@ -191,7 +191,8 @@ def fit(material: Material, front_end: Path, options: Fit = Fit()) -> tuple[Netw
             embed.weight[len(kinds) : first, kind] = found[:, 1:].T
             embed.bias[len(kinds) : first] += offset[1:]
             classify.weight[:, i] = torch.tensor([-0.5, 0.5]) / len(kinds)
-        spread = sounds_like.std(0, correction=0).clamp(min=SPREAD)
+        centred = sounds_like - weights[known] @ sounds_like
+        spread = torch.sqrt(weights[known] @ centred**2).clamp(min=SPREAD)
         embed.weight[len(kinds) : first] /= spread[:, None]
         embed.bias[len(kinds) : first] /= spread
         lines = np.concatenate(kinds[-len(WINDOWS) :])
