@@ -32,24 +32,31 @@ def fit_affine(genuine: np.ndarray, spoof: np.ndarray, ridge: float = 1e-6) -> C
     Raises:
         InputError: `bad-scores`: a side is empty or not finite.
     """
+    weights, offset = fit_logistic(genuine[:, None], spoof[:, None], ridge)
+    return Calibration(float(weights[0]), offset)
+
+
+def fit_logistic(genuine: np.ndarray, spoof: np.ndarray, ridge: float = 1e-6) -> tuple[np.ndarray, float]:
+    """As `fit_affine`, on several scores a trial: (N, scores), (M, scores) -> weights (scores,), offset."""
     scores = np.concatenate([genuine, spoof]).astype(float)
     if not (len(genuine) and len(spoof) and np.isfinite(scores).all()):
         raise InputError("bad-scores", "calibration needs finite scores of both classes")
     labels = np.concatenate([np.ones(len(genuine)), np.zeros(len(spoof))])
-    weights = np.where(labels == 1, 0.5 / len(genuine), 0.5 / len(spoof))
-    middle, spread = scores.mean(), scores.std() or 1.0
-    design = np.stack([(scores - middle) / spread, np.ones_like(scores)], axis=1)  # (trials, 2)
-    parameters = np.zeros(2)
+    shares = np.where(labels == 1, 0.5 / len(genuine), 0.5 / len(spoof))
+    middle, spread = scores.mean(0), scores.std(0)
+    spread[spread == 0] = 1.0
+    design = np.column_stack([(scores - middle) / spread, np.ones(len(scores))])  # (trials, scores + 1)
+    parameters = np.zeros(design.shape[1])
     for _ in range(100):
         p = 1 / (1 + np.exp(-np.clip(design @ parameters, -500, 500)))
-        gradient = design.T @ (weights * (p - labels)) + ridge * parameters
-        hessian = (design * (weights * p * (1 - p))[:, None]).T @ design + ridge * np.eye(2)
+        gradient = design.T @ (shares * (p - labels)) + ridge * parameters
+        hessian = (design * (shares * p * (1 - p))[:, None]).T @ design + ridge * np.eye(len(parameters))
         step = np.linalg.solve(hessian, gradient)
         parameters -= step * min(1.0, 4 / max(np.abs(step).max(), 1e-12))
         if np.abs(step).max() < 1e-10:
             break
-    scale = parameters[0] / spread
-    return Calibration(float(scale), float(parameters[1] - scale * middle))
+    weights = parameters[:-1] / spread
+    return weights, float(parameters[-1] - weights @ middle)
 
 
 def posterior_of_fake(llr: np.ndarray | float, prior: float) -> np.ndarray | float:

@@ -273,7 +273,7 @@ def main() -> None:
     caching = commands.add_parser("cache", help="compute what heads are fitted to")
     caching.add_argument("protocols", type=Path, nargs="+")
     caching.add_argument("--root", type=Path)
-    caching.add_argument("--versions", type=int, default=2)
+    caching.add_argument("--versions", type=int, default=3)
     caching.add_argument("--jobs", type=int, default=0, help="processes; 0: one for each processor")
     fitting = commands.add_parser("fit", help="fit heads to caches")
     fitting.add_argument("folders", type=Path, nargs="+")

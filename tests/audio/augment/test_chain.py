@@ -11,25 +11,25 @@ from earwitness.errors import InputError
 DRAWN = [
     0.423468,
     0.549594,
-    0.797571,
-    0.303555,
+    0.236845,
+    0.822952,
     0.174528,
     0.045275,
-    0.679918,
+    0.855,
     0.821228,
-    0.372749,
-    0.519392,
+    0.972037,
+    0.855583,
     0.967206,
     0.809513,
-    0.85813,
+    0.689251,
     0.002631,
-    0.548363,
+    0.397189,
     0.781466,
-    0.802421,
-    0.581087,
+    0.904691,
+    0.533654,
     0.475361,
     0.311665,
-    0.448688,
+    0.925368,
     0.423405,
     0.611171,
     0.4707,
@@ -222,5 +222,5 @@ def test_disturb_draws_each_step_as_often_as_it_says(monkeypatch, speech):
         monkeypatch.setattr(module, name, lambda audio, *_, name=name: ran.append(name) or audio)
     for seed in range(1_000):
         chain.disturb(speech[:500], np.random.default_rng(seed))
-    for name, share in (("add_room", 0.25), ("add_noise", 0.30), ("encode", 0.35)):
+    for name, share in (("add_room", 0.35), ("add_noise", 0.45), ("encode", 0.45)):
         assert ran.count(name) / 1_000 == pytest.approx(share, abs=0.04)

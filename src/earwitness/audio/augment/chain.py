@@ -154,15 +154,15 @@ def report(chain: Chain, clips: Iterable[np.ndarray], rng: np.random.Generator) 
 
 def disturb(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The recipe of the embedded model."""
-    if rng.random() < 0.25:
+    if rng.random() < 0.35:
         audio = rooms.add_room(audio, rng)
-    if rng.random() < 0.30:
+    if rng.random() < 0.45:
         audio = noise.add_noise(audio, rng)
-    if rng.random() < 0.40:
+    if rng.random() < 0.50:
         if rng.random() < 0.7:
             audio = channel.lower_rate(audio, int(rng.choice(channel.RATES_HZ)))
         if rng.random() < 0.5:
             audio = channel.high_pass(audio, rng.uniform(60, 300))
-    if rng.random() < 0.35:
+    if rng.random() < 0.45:
         audio = codecs.encode(audio, str(rng.choice(EMBEDDED_CODECS)), rng)
     return channel.change_level(audio, rng)
