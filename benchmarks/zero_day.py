@@ -39,6 +39,7 @@ NOISE = (0.0, 0.05, 0.2)
 DRAWS = 5
 LEAST, LEFT = 8, 3  # recordings of an architecture; of them heard at least
 NEIGHBOURS = (1, 3, 5, 11, 21, 51)
+FLOORS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,6 @@ class Trials:
     samples: int
     llr: np.ndarray
     retrieval: np.ndarray
-    nearest: np.ndarray
     bona_fide: np.ndarray
     new: np.ndarray  # bool: by the new generator
     same_page: np.ndarray  # bool: on a page of the new generator
@@ -139,13 +139,17 @@ def draws_of(fold: Fold, architecture: str, draw: int) -> tuple[np.ndarray, np.n
 
 
 def hear(
-    fold: Fold, architecture: str, draw: int, samples: int, how: Retrieval, noise: float
+    fold: Fold, architecture: str, draw: int, samples: int, how: Retrieval, noise: float, alone: bool
 ) -> Trials | None:
-    """The trials of one draw; None where too few of the new generator would be left."""
+    """The trials of one draw; None where too few of the new generator would be left.
+
+    `alone`: the base holds nothing but the samples.
+    """
     known, new, rest = draws_of(fold, architecture, draw)
     if len(new) - samples < LEFT:
         return None
-    base, heard = np.append(known, new[:samples]), np.append(rest, new[samples:])
+    base = np.append(known[: 0 if alone else None], new[:samples])
+    heard = np.append(rest, new[samples:])
     rng = np.random.default_rng([draw, samples, *map(ord, architecture)])
     labels = fold.bona_fide[base] ^ (rng.random(len(base)) < noise)
     similar = fold.by(how, base, labels)[heard]
@@ -153,30 +157,31 @@ def hear(
     retrieval = score(similar, *every, how, (int(labels.sum()), int((~labels).sum())))
     is_new = np.isin(heard, new)
     pages = np.isin(fold.pages[heard], fold.pages[new])
-    nearest = fold.similar[np.ix_(heard, base)].max(1)
-    return Trials(samples, fold.llr[heard], retrieval, nearest, fold.bona_fide[heard], is_new, pages)
+    return Trials(samples, fold.llr[heard], retrieval, fold.bona_fide[heard], is_new, pages)
 
 
 def every_trial(
-    folds: Sequence[Fold], samples: Sequence[int], how: Retrieval, noise: float = 0.0
+    folds: Sequence[Fold], samples: Sequence[int], how: Retrieval, noise: float = 0.0, alone: bool = False
 ) -> Iterator[tuple[str, Trials]]:
     """Trials of every architecture and draw."""
     for fold in folds:
         for architecture, count, draw in product(fold.architectures(), samples, range(DRAWS)):
-            trials = hear(fold, architecture, draw, count, how, noise)
+            trials = hear(fold, architecture, draw, count, how, noise, alone)
             if trials is not None:
                 yield architecture, trials
 
 
 def learn(folds: Sequence[Fold], how: Retrieval) -> Fusion:
     """The fusion that these folds teach: new generators against genuine recordings, all alike."""
-    found = [trials for _, trials in every_trial(folds, CHOSEN_AT, how)]
+    found = [
+        trials for alone in (False, True) for _, trials in every_trial(folds, CHOSEN_AT, how, alone=alone)
+    ]
     kept = [trials.new | trials.bona_fide for trials in found]
-    columns = (
-        np.concatenate([getattr(trials, key)[some] for trials, some in zip(found, kept, strict=True)])
-        for key in ("llr", "retrieval", "nearest", "bona_fide")
-    )
-    return fit_fusion(*columns)
+
+    def together(key: str) -> np.ndarray:
+        return np.concatenate([getattr(one, key)[some] for one, some in zip(found, kept, strict=True)])
+
+    return fit_fusion(together("llr"), together("retrieval"), together("bona_fide"))
 
 
 def measures(trials: Trials, llr: np.ndarray) -> dict[str, float]:
@@ -202,7 +207,7 @@ def averaged(trials: Iterator[tuple[str, Trials]], fusion: Fusion | None) -> dic
     """Means over draws, by architecture and samples."""
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
     for architecture, one in trials:
-        llr = fusion.apply(one.llr, one.retrieval, one.nearest) if fusion else one.llr
+        llr = fusion.apply(one.llr, one.retrieval) if fusion else one.llr
         found.setdefault((architecture, one.samples), []).append(measures(one, llr))
     return {
         key: {name: float(np.mean([m[name] for m in many])) for name in many[0]}
@@ -248,8 +253,12 @@ def choose(folds: Sequence[Fold], ways: Sequence[Retrieval]) -> tuple[Retrieval,
     tried = []
     for how in ways:
         fusion = learn(folds, how)
-        found = averaged(every_trial(folds, CHOSEN_AT, how), fusion)
-        tried.append((float(np.mean([entry["auc"] for entry in found.values()])), how, fusion))
+        found = [
+            entry["auc"]
+            for alone in (False, True)
+            for entry in averaged(every_trial(folds, CHOSEN_AT, how, alone=alone), fusion).values()
+        ]
+        tried.append((float(np.mean(found)), how, fusion))
     best = max(tried, key=lambda one: one[0])
     return best[1], best[2], [{**asdict(how), "auc": round(value, 4)} for value, how, _ in tried]
 
@@ -262,9 +271,13 @@ def main() -> None:
     given = parser.parse_args()
     folds = read_folds(given.cache, given.runs, given.profiles)
     modes = ("cm", "profile", "hybrid1", "hybrid2") if given.profiles else ("cm",)
-    ways = [Retrieval(mode, name, k) for mode, name, k in product(modes, SCORES, NEIGHBOURS)]
-    ways = [how for how in ways if how.score != "majority" or how.k % 2]
+    ways = [
+        Retrieval(mode, name, k, floor)
+        for mode, name, k in product(modes, SCORES, NEIGHBOURS)
+        for floor in (FLOORS if name in ("weighted", "class-knn") else (0.0,))
+    ]
     fused: dict[float, dict] = {noise: {} for noise in NOISE}
+    alone: dict[tuple[str, int], dict[str, float]] = {}
     plain: dict[tuple[str, int], dict[str, float]] = {}
     chosen = []
     for index, fold in enumerate(folds):
@@ -273,6 +286,7 @@ def main() -> None:
         chosen.append({"fold": index, **asdict(how), "fusion": asdict(fusion), "tried": tried})
         print(f"fold {index}: {how} {fusion}", flush=True)
         plain |= averaged(every_trial([fold], SAMPLES, how), None)
+        alone |= averaged(every_trial([fold], SAMPLES, how, alone=True), fusion)
         for noise in NOISE:
             fused[noise] |= averaged(every_trial([fold], SAMPLES, how, noise), fusion)
     how, fusion, _ = choose(folds, ways)
@@ -280,6 +294,7 @@ def main() -> None:
         "recordings_of_a_fold": [len(fold.rows) for fold in folds],
         "detector_alone": curve(plain, plain, SAMPLES),
         "with_samples": curve(fused[0.0], plain, SAMPLES),
+        "with_nothing_else_in_the_base": curve(alone, plain, SAMPLES),
         "with_label_noise": {str(noise): curve(fused[noise], plain, SAMPLES) for noise in NOISE[1:]},
         "by_architecture": {
             name: {str(n): fused[0.0][name, n] for n in SAMPLES if (name, n) in fused[0.0]}

@@ -1,7 +1,10 @@
 """Nouns that cross stages, frozen. Times are seconds, spans half open, higher score = bona fide."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
 
 VerdictName = Literal["fake", "genuine", "uncertain", "no-speech", "error"]
 VERDICTS: tuple[VerdictName, ...] = ("fake", "genuine", "uncertain", "no-speech", "error")
@@ -83,6 +86,40 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What the detector and the profile make of a recording, to be compared with others."""
+
+    embeddings: "np.ndarray"  # (windows, size) float32, unit length
+    starts_s: "np.ndarray"  # (windows,)
+    profile: "np.ndarray | None"  # (profile size,) float32, unit length
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A recording of a knowledge base that one window of another is near to."""
+
+    id: str
+    bona_fide: bool
+    generator: str
+    similarity: float
+    path: str
+    start_s: float  # in the neighbour
+    window_s: float  # in the recording asked about
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a knowledge base says of a recording."""
+
+    entries: int
+    covered: bool  # whether anything in the base is near enough to count
+    detector_llr: float
+    retrieval: float | None  # the score of the neighbours, higher for bona fide; None without any
+    decided_by: Literal["detector", "knowledge"]  # knowledge: the detector alone would say otherwise
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The answer for one recording; `earwitness.evidence.verdict.to_record` gives its JSON form."""
 
@@ -106,3 +143,5 @@ class Verdict:
     timeline: Timeline | None = None
     warnings: tuple[str, ...] = ()
     error: Failure | None = None
+    remembered: Remembered | None = None
+    heard: Heard | None = field(default=None, repr=False, compare=False)

@@ -17,6 +17,7 @@ from earwitness.cli.judge import (
     evaluate,
     evaluate_spans,
 )
+from earwitness.cli.knowledge import knowledge_app
 from earwitness.cli.models import models_app
 from earwitness.cli.train import train_app
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
+app.add_typer(knowledge_app, name="knowledge")
 
 EXIT_HELP = """\b
 Exit codes:
@@ -49,6 +51,7 @@ Examples:
   earwitness scan archive/ --csv verdicts.csv --resume scan.journal
   find . -name '*.mp3' -print0 | earwitness scan -
   earwitness scan upload.wav --fail-on fake,uncertain,no-speech
+  earwitness scan inbox/ --knowledge known.db
   ffmpeg -i rtsp://... -t 60 -f wav - | earwitness scan /dev/stdin
 """
 
@@ -121,6 +124,10 @@ def scan(
             help="onnx, torch, or auto: torch where there is a GPU, else onnx where there is a graph.",
         ),
     ] = "auto",
+    knowledge: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Compare with the recordings of this knowledge base too."),
+    ] = None,
     no_gate: Annotated[
         bool, typer.Option("--no-gate", help="Also score what holds no speech or is damaged.")
     ] = False,
@@ -147,7 +154,9 @@ def scan(
     from earwitness.operations.scan import ScanOptions
 
     try:
-        options = ScanOptions(prior, not no_gate, timeline, threads, parse_engine(engine))
+        options = ScanOptions(
+            prior, not no_gate, timeline, threads, parse_engine(engine), knowledge=knowledge
+        )
         code = run_scan(paths, options, model, Outputs(as_json, csv, resume, rttm, labels), fail_on)
     except (EarwitnessError, ValueError) as error:
         complain(error)

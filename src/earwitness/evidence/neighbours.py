@@ -7,8 +7,8 @@ for bona fide:
 
   majority   1 if most of the k nearest are bona fide, 0 if most are spoof, one half between
   ratio      log of the number of bona fide over that of spoof, each plus one, less that of the whole base
-  weighted   mean of similarity, negative for spoof
-  class-knn  mean similarity of the k nearest bona fide, less that of the k nearest spoof
+  weighted   mean excess of similarity over the floor, negative for spoof
+  class-knn  mean excess of the k nearest bona fide, less that of the k nearest spoof
   average    mean countermeasure score of the k nearest
 
 Segments are searched, recordings are decided: the score of a recording is the mean over its segments.
@@ -37,6 +37,7 @@ class Retrieval:
     mode: Mode = "cm"
     score: ScoreName = "class-knn"
     k: int = 3
+    floor: float = 0.0  # similarity below which `weighted` and `class-knn` hear nothing
     voice: float = 0.3  # share of the voice's similarity in `hybrid2`
 
 
@@ -150,11 +151,12 @@ def score(
         how: which score, of how many.
         counts: of bona fide and of spoof entries in the base, for `ratio`.
 
-    A class of which there is no neighbour counts as one of similarity zero.
+    A class of which there is no neighbour says nothing.
     """
     if how.score == "class-knn":
-        genuine = top_mean(np.where(bona_fide, similarity, -np.inf), how.k)
-        return genuine - top_mean(np.where(bona_fide, -np.inf, similarity), how.k)
+        excess = np.maximum(similarity - how.floor, 0)
+        genuine = top_mean(np.where(bona_fide, excess, 0), how.k)
+        return genuine - top_mean(np.where(bona_fide, 0, excess), how.k)
     order = np.argsort(-similarity, axis=1, kind="stable")[:, : how.k]
     near, label, said = (np.take_along_axis(part, order, 1) for part in (similarity, bona_fide, scores))
     there = np.isfinite(near)
@@ -165,15 +167,15 @@ def score(
     if how.score == "ratio":
         return np.log((genuine + 1) / (spoof + 1)) - np.log((counts[0] + 1) / (counts[1] + 1))
     if how.score == "weighted":
-        return (np.where(there, np.maximum(near, 0), 0) * np.where(label, 1, -1)).sum(1) / number
+        excess = np.where(there, np.maximum(near - how.floor, 0), 0)
+        return (excess * np.where(label, 1, -1)).sum(1) / number
     return np.where(there, said, 0).sum(1) / number
 
 
 def top_mean(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Mean of the k highest of each row that are there, (rows,); zero where none is."""
+    """Mean of the k highest of each row, (rows,), as if there were zeros where there are fewer."""
     best = -np.sort(-similarity, axis=1)[:, :k]
-    there = np.isfinite(best)
-    return np.where(there, best, 0).sum(1) / np.maximum(there.sum(1), 1)
+    return best.sum(1) / k
 
 
 def recording_retrieval(near: Sequence[Neighbours], how: Retrieval, counts: tuple[int, int]) -> float:

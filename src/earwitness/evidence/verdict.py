@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from earwitness.decision.calibration import posterior_of_fake
-from earwitness.types import Thresholds, Verdict, VerdictName, Window
+from earwitness.types import Remembered, Thresholds, Verdict, VerdictName, Window
 
 SCHEMA = 1
 
@@ -71,10 +71,23 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
         "warnings": list(verdict.warnings),
         "error": vars(verdict.error) if verdict.error else None,
     }
+    if verdict.remembered:
+        record["knowledge"] = remembered_record(verdict.remembered)
     if timeline:
         steps = [None if p is None else rounded(p, 3) for p in timeline.p_fake]
         record["timeline"] = {"step_s": timeline.step_s, "p_fake": steps}
     return record
+
+
+def remembered_record(remembered: Remembered) -> dict[str, Any]:
+    """The JSON form of what a knowledge base says."""
+    values = {key: value for key, value in vars(remembered).items() if key != "neighbours"}
+    near = [
+        {key: rounded(value) if isinstance(value, float) else value for key, value in vars(one).items()}
+        for one in remembered.neighbours
+    ]
+    numbers = {key: rounded(values[key]) for key in ("detector_llr", "retrieval")}
+    return {**values, **numbers, "neighbours": near}
 
 
 def rounded(value: float | None, digits: int = 6) -> float | None:

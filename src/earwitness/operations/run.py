@@ -181,6 +181,7 @@ def journal_head(card: dict[str, Any], options: ScanOptions) -> dict[str, Any]:
         "prior": options.prior,
         "gate": options.gate,
         "timeline": options.timeline,
+        **({"knowledge": str(options.knowledge.resolve())} if options.knowledge else {}),
     }
 
 

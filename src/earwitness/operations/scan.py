@@ -6,8 +6,9 @@ fails yields a verdict `error`; the others go on.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
@@ -25,7 +26,7 @@ from earwitness.decision.localisation import FrameTrack, locate, worst_moment
 from earwitness.decision.scoring import ClipScore, calibrated, recording_score, score_clips
 from earwitness.errors import InputError
 from earwitness.evidence.verdict import decide, printable_path
-from earwitness.types import AudioInfo, Failure, Quality, Verdict, Window
+from earwitness.types import AudioInfo, Failure, Heard, Quality, Verdict, Window
 
 GROUP = 8  # files that a thread scores together
 GPU_GROUP = 64
@@ -44,10 +45,12 @@ class ScanOptions:
     timeline: bool = False
     threads: int = 0  # 0: one for each processor
     engine: Engine = "auto"
+    keep: bool = False  # give `Verdict.heard`, which a knowledge base compares
+    knowledge: Path | None = None  # a knowledge base to consult
 
 
 @dataclass
-class Heard:
+class Hearing:
     """A recording on its way to a verdict."""
 
     path: str
@@ -60,6 +63,8 @@ class Heard:
     clip: np.ndarray | None = None  # decoded, not scored yet
     clip_start: int = 0  # sample of the recording at which `clip` begins
     windows: list[Window] = field(default_factory=list)
+    embeddings: list[np.ndarray] = field(default_factory=list)  # one a window
+    profile: np.ndarray | None = None
     track: FrameTrack | None = None
     refused: Failure | None = None
     error: Failure | None = None
@@ -73,6 +78,7 @@ def scan(
     prior: float = ScanOptions.prior,
     gate: bool = ScanOptions.gate,
     timeline: bool = ScanOptions.timeline,
+    knowledge: str | Path | None = None,
 ) -> Verdict:
     """The verdict on one recording.
 
@@ -84,19 +90,22 @@ def scan(
         prior: share of recordings expected to be fake, between 0 and 1.
         gate: refuse recordings without speech; without it they are scored all the same.
         timeline: also give P(fake) step by step.
+        knowledge: a knowledge base; its neighbours and the LLR fused with theirs are in the verdict.
 
     Raises:
+        InputError: the knowledge base cannot be used, or is of another model.
         ModelError: the bundle cannot be used.
         ValueError: `prior` is not between 0 and 1.
 
     A recording that cannot be read gives a verdict `error`, not an exception.
     """
-    options = ScanOptions(prior, gate, timeline)
+    options = ScanOptions(prior, gate, timeline, knowledge=Path(knowledge) if knowledge else None)
     check(options)
     detector = model if isinstance(model, Detector) else open_detector(model, options, workers=1)
     if isinstance(source, np.ndarray):
         source = to_wav(source, sample_rate)
-    return scan_group(detector, [source], options, Event())[0]
+    with consulted(detector, options) as ask:
+        return ask(scan_group(detector, [source], options, Event())[0])
 
 
 def scan_many(
@@ -108,6 +117,7 @@ def scan_many(
     """Verdicts on many recordings, as they come (not in the order given), each exactly once.
 
     Raises:
+        InputError: the knowledge base cannot be used, or is of another model.
         ModelError: the bundle cannot be used.
         ValueError: `prior` is not between 0 and 1.
     """
@@ -117,6 +127,31 @@ def scan_many(
     detector = model if isinstance(model, Detector) else open_detector(model, options, workers)
     most = GPU_GROUP if detector.engine == "gpu" else GROUP
     groups = iter(grouped(waiting_sources, min(most, -(-len(waiting_sources) // workers) or 1)))
+    with consulted(detector, options) as ask:
+        for verdicts in scan_groups(detector, groups, options, workers):
+            yield from map(ask, verdicts)
+
+
+@contextmanager
+def consulted(detector: Detector, options: ScanOptions) -> Iterator[Callable[[Verdict], Verdict]]:
+    """A function that adds to a verdict what the knowledge base says, where there is one.
+
+    It is called by the thread that opened the base, one verdict at a time.
+    """
+    if options.knowledge is None:
+        yield lambda verdict: verdict
+        return
+    from earwitness.evidence.consult import consult
+    from earwitness.evidence.knowledge import Knowledge
+
+    with Knowledge.open(options.knowledge, detector.id) as base:
+        yield lambda verdict: consult(verdict, base)
+
+
+def scan_groups(
+    detector: Detector, groups: Iterator[list[Source]], options: ScanOptions, workers: int
+) -> Iterator[list[Verdict]]:
+    """Verdicts on groups of recordings, as they come from several threads."""
     stop, pool = Event(), ThreadPoolExecutor(workers)
     running: set[Future[list[Verdict]]] = set()
     try:
@@ -127,7 +162,7 @@ def scan_many(
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield from future.result()
+                yield future.result()
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -210,9 +245,9 @@ def scan_group(
     return [judge(detector, item, options) for item in heard]
 
 
-def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) -> Heard:
+def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) -> Hearing:
     """Decode and gate one recording; score it too where it is longer than a whole clip."""
-    heard = Heard("<bytes>" if isinstance(source, bytes) else "<stream>")
+    heard = Hearing("<bytes>" if isinstance(source, bytes) else "<stream>")
     if isinstance(source, str | os.PathLike):
         heard.path, heard.path_bytes = printable_path(source)
     try:
@@ -228,7 +263,9 @@ def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) 
     return heard
 
 
-def listen(detector: Detector, heard: Heard, recording: Recording, options: ScanOptions, stop: Event) -> None:
+def listen(
+    detector: Detector, heard: Hearing, recording: Recording, options: ScanOptions, stop: Event
+) -> None:
     """Run the sound track through gate and windows; fills `heard`."""
     meter = QualityMeter()
     heard.track = FrameTrack(detector.localisation.grid) if detector.localisation else None
@@ -253,8 +290,10 @@ def listen(detector: Detector, heard: Heard, recording: Recording, options: Scan
         if start == 0 and meter.samples <= whole:
             heard.clip_start, end = meter.spoken_part() if options.gate else (0, len(audio))
             heard.clip = audio[heard.clip_start : end]
+            note_voice(heard, heard.clip, options)
         elif not options.gate or meter.speech_between(start, start + len(audio)) >= MIN_SPEECH_S:
             pending.append((start, audio))
+            note_voice(heard, audio, options)
             if len(pending) == LONG_BATCH:
                 score_pending()
     score_pending()
@@ -270,7 +309,15 @@ def listen(detector: Detector, heard: Heard, recording: Recording, options: Scan
     heard.warnings += [] if heard.refused else warn(heard.quality)
 
 
-def inspect_damage(heard: Heard, recording: Recording, options: ScanOptions) -> None:
+def note_voice(heard: Hearing, audio: np.ndarray, options: ScanOptions) -> None:
+    """Keep the voice's profile of the first stretch that has one."""
+    if wants_heard(options) and heard.profile is None:
+        from earwitness.evidence.profile import profile
+
+        heard.profile = profile(audio)
+
+
+def inspect_damage(heard: Hearing, recording: Recording, options: ScanOptions) -> None:
     """Refuse a recording of which a part is missing or unreadable; warn only without the gate."""
     found = None
     missing_s, bad, packets = recording.missing_s(), recording.bad_packets, recording.packets
@@ -297,7 +344,7 @@ def inspect_damage(heard: Heard, recording: Recording, options: ScanOptions) -> 
         heard.warnings.append(found.message.split(";")[0])
 
 
-def add_window(detector: Detector, heard: Heard, start: int, audio: np.ndarray, scored: ClipScore) -> None:
+def add_window(detector: Detector, heard: Hearing, start: int, audio: np.ndarray, scored: ClipScore) -> None:
     """Note the score of a window that begins at sample `start`."""
     heard.windows.append(
         Window(
@@ -307,12 +354,13 @@ def add_window(detector: Detector, heard: Heard, start: int, audio: np.ndarray, 
             llr=calibrated(detector, scored.score),
         )
     )
+    heard.embeddings.append(scored.embedding)
     if heard.track and scored.frame_scores is not None:
         heard.track.add(start, len(audio), scored.frame_scores)
     heard.clip = None
 
 
-def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
+def judge(detector: Detector, heard: Hearing, options: ScanOptions) -> Verdict:
     """The verdict on what was heard."""
     failed = Verdict(
         path=heard.path,
@@ -353,8 +401,21 @@ def judge(detector: Detector, heard: Heard, options: ScanOptions) -> Verdict:
         spans=spans,
         worst=worst_moment(timeline, duration_s) if timeline else None,
         timeline=timeline if options.timeline else None,
+        heard=kept(heard) if wants_heard(options) else None,
         warnings=(*failed.warnings, *([] if detector.calibration else [NOT_CALIBRATED])),
     )
+
+
+def wants_heard(options: ScanOptions) -> bool:
+    """Whether embeddings and profiles are asked for."""
+    return options.keep or options.knowledge is not None
+
+
+def kept(heard: Hearing) -> Heard:
+    """What a knowledge base takes of it."""
+    rows = np.array(heard.embeddings, np.float32)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return Heard(rows, np.array([window.start_s for window in heard.windows]), heard.profile)
 
 
 def unexpected(error: Exception) -> Failure:

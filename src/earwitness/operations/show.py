@@ -80,7 +80,17 @@ def remarks(record: dict[str, Any]) -> list[str]:
     lines = [record["error"]["message"]] if record["error"] else []
     if record["verdict"] == "no-speech" or "window" in record["rule"]:
         lines.append(record["rule"].split(": ", 1)[-1])
+    if "knowledge" in record:
+        lines += [neighbour(one) for one in record["knowledge"]["neighbours"][:1]]
+        if record["knowledge"]["decided_by"] == "knowledge":
+            lines.append(record["rule"])
     return lines + [warning for warning in record["warnings"] if warning != NOT_CALIBRATED]
+
+
+def neighbour(near: dict[str, Any]) -> str:
+    """What of a knowledge base a recording is nearest to."""
+    label = "genuine" if near["bona_fide"] else f"fake by {near['generator']}"
+    return f"nearest known: {label}, similarity {near['similarity']:.2f}, {near['path']}"
 
 
 def draw(record: dict[str, Any], width: int) -> list[Text]:
@@ -221,11 +231,11 @@ class Rate(ProgressColumn):
         return Text(f"{task.finished_speed or task.speed or 0:.1f} files/s")
 
 
-def make_progress(total: int) -> Progress:
+def make_progress(total: int, doing: str = "scanning") -> Progress:
     """A bar with files/s and time left, on stderr and on a terminal only."""
     console = Console(stderr=True)
     progress = Progress(
-        TextColumn("scanning"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
