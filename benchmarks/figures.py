@@ -64,7 +64,7 @@ def figures(results: Path) -> str:
         "",
         "Speed on one core (`benchmarks/speed.py`), audio seconds a CPU second: "
         f"{rate(speed, 'mixed_files'):.0f} on {speed['files']:,} mixed files,",
-        f"{rate(speed, 'long_file'):.0f} on a file of {speed['hours']:g} hours, in at most {peak} MiB; "
+        f"{rate(speed, 'long_file'):.0f} on one of {60 * speed['hours']:g} minutes, in at most {peak} MiB; "
         "one 5 s file from a cold start in "
         f"{speed['one_5_s_wav']['median_s']:.1f} s.",
     ]

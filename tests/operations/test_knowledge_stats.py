@@ -20,8 +20,8 @@ from earwitness.operations import knowledge_matrix
 from earwitness.operations.knowledge_leave_out import cross_fitted, retrieved, show_left_out, trials_of
 from earwitness.operations.knowledge_matrix import load, look_around
 from earwitness.operations.knowledge_stats import (
-    leave_one_out,
     learn_settings,
+    leave_one_out,
     show_statistics,
     statistics_of,
 )
@@ -167,15 +167,20 @@ def test_a_recording_is_not_judged_by_others_of_its_speaker_and_source(base):
         assert look_around(load(other), Retrieval(k=1)).similarity.max(axis=1).min() > 0.99
 
 
-def test_an_entry_that_nothing_may_judge_keeps_what_the_detector_says(base):
-    known = {"speaker": "the one", "source": "page"}
-    base.add(clusters(12, **known))
+def test_entries_of_one_speaker_in_one_source_cannot_judge_each_other(base):
+    base.add(clusters(12, speaker="the one", source="page"))
     with pytest.raises(InputError, match="0 genuine and 0 fake") as caught:
         leave_one_out(base, Retrieval())
     assert caught.value.code == "knowledge-few"
-    base.add([make(i, False) for i in range(20, 26)])  # now all are judged, by fakes alone
-    found = leave_one_out(base, Retrieval(), draws=400)
-    assert found["measures"]["retrieval"]["auc"]["value"] < 1
+    base.add([make(i, False) for i in range(20, 26)])
+    assert leave_one_out(base, Retrieval(), draws=400)["entries"] == {"genuine": 6, "fake": 12, "of": 18}
+
+
+def test_voices_judge_only_where_there_are_some(base):
+    mute = [replace(item, profile=None) for item in clusters(20)]
+    base.add([*mute[:-1], make(19, True)])
+    found = leave_one_out(base, Retrieval(mode="profile"), draws=400)
+    assert any(note.startswith("1 entries have no neighbour") for note in found["notes"])
 
 
 def test_quarantined_entries_neither_judge_nor_are_judged(base):

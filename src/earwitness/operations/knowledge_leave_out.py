@@ -111,7 +111,7 @@ def leave_one_out(
     notes = [KNOWN_ONLY, *matrix.remarks()]
     if not trials.heard.all():
         alone = int((~trials.heard).sum())
-        notes.append(f"{alone:,} entries share speaker and source with all others: nothing could judge them")
+        notes.append(f"{alone:,} entries have no neighbour that may judge them: the detector does")
     if "fused" not in systems:
         notes.append(f"a fusion is fitted on at least {FEWEST_FUSED} entries of either class")
     if calibration is None:
