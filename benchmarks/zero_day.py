@@ -1,6 +1,6 @@
 r"""The zero-day curve: what a few labelled samples of a new generator in the knowledge base bring.
 
-    python benchmarks/zero_day.py --cache CACHE/demos --runs RUNS [--profiles profiles.npy]
+    python benchmarks/zero_day.py --cache CACHE/demos --runs RUNS --profiles profiles.npy
 
 For every generator architecture with at least eight recordings in a page fold: the detector is the run
 `fresh-K`, which saw neither the pages of the fold, nor their generators, nor their named speakers. Half of
@@ -22,12 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from earwitness.audio.io import load
 from earwitness.audio.protocol import Utterance
 from earwitness.decision.calibration import fit_affine
 from earwitness.decision.heads.pooled import BOUND
 from earwitness.evidence.fusion import Fusion, fit_fusion
-from earwitness.evidence.neighbours import SCORES, WIDER, Retrieval, score
+from earwitness.evidence.neighbours import MODES, SCORES, WIDER, Retrieval, ScoreName, score
+from earwitness.evidence.profile import MEASURES, PROFILE_SIZE, only, profile
 from earwitness.metrics.detection import eer
+from earwitness.operations.processes import in_processes
 from earwitness.training.cached import read_cache
 from earwitness.training.embedded import FOLDS
 from earwitness.training.export import open_run, score_statistics
@@ -39,6 +42,7 @@ NOISE = (0.0, 0.05, 0.2)
 DRAWS = 5
 LEAST, LEFT = 8, 3  # recordings of an architecture; of them heard at least
 NEIGHBOURS = (1, 3, 5, 11, 21, 51)
+WITH_FLOOR: tuple[ScoreName, ...] = ("weighted", "class-knn")
 FLOORS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
@@ -50,7 +54,7 @@ class Fold:
     scores: np.ndarray  # (rows,) raw
     llr: np.ndarray  # (rows,) calibrated on the other folds
     similar: np.ndarray  # (rows, rows) cosines of embeddings
-    voices: np.ndarray | None  # (rows, rows) cosines of profiles
+    profiles: np.ndarray  # (rows, size) of unit length, or zeros
 
     @property
     def bona_fide(self) -> np.ndarray:
@@ -68,9 +72,9 @@ class Fold:
     def by(self, how: Retrieval, base: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Similarity of each row to the rows in the base, (rows, base)."""
         near = self.similar[:, base]
-        if how.mode == "cm" or self.voices is None:
+        if how.mode == "cm":
             return near
-        voices = self.voices[:, base]
+        voices = self.profiles @ self.profiles[base].T
         if how.mode == "profile":
             return voices
         if how.mode == "hybrid2":
@@ -95,18 +99,35 @@ class Trials:
     same_page: np.ndarray  # bool: on a page of the new generator
 
 
-def read_folds(cache: Path, runs: Path, profiles: Path | None) -> list[Fold]:
+def heard_voice(path: Path) -> np.ndarray:
+    """The profile of a recording, (PROFILE_SIZE,); zeros where there is none."""
+    found = profile(load(path))
+    return np.zeros(PROFILE_SIZE, np.float32) if found is None else found
+
+
+def voices_of(items: Sequence[Utterance], kept: Path) -> np.ndarray:
+    """Profiles (items, PROFILE_SIZE), out of the file where they are kept."""
+    if not kept.exists():
+        found = []
+        for path, voice in in_processes(heard_voice, [item.path for item in items], 0, "profiles"):
+            if not isinstance(voice, np.ndarray):
+                raise SystemExit(f"{path}: {voice}")
+            found.append(voice)
+        np.save(kept, np.stack(found))
+    return np.load(kept)
+
+
+def read_folds(cache: Path, runs: Path, profiles: Path) -> list[Fold]:
     """The folds of `demos`."""
     items, statistics = read_cache([cache])
-    voices = np.load(profiles) if profiles else None
+    voices = voices_of(items, profiles)
     found = []
     for fold in FOLDS:
         here = np.array([i for i, row in enumerate(items) if row.fold == fold])
         run = open_run(runs / f"fresh-{fold}")
         raw = score_statistics(run, statistics[0][here])
         unit = embeddings_of(run, statistics[0][here])
-        near = voices[here] @ voices[here].T if voices is not None else None
-        found.append(Fold([items[i] for i in here], raw, raw, unit @ unit.T, near))
+        found.append(Fold([items[i] for i in here], raw, raw, unit @ unit.T, voices[here]))
     return [calibrated(found, i) for i in range(len(found))]
 
 
@@ -263,19 +284,42 @@ def choose(folds: Sequence[Fold], ways: Sequence[Retrieval]) -> tuple[Retrieval,
     return best[1], best[2], [{**asdict(how), "auc": round(value, 4)} for value, how, _ in tried]
 
 
+def ways_to_search() -> list[Retrieval]:
+    """What is compared: every score and number of neighbours by embedding, the best two scores by voice."""
+    by_embedding = [
+        Retrieval("cm", name, k, floor)
+        for name, k in product(SCORES, NEIGHBOURS)
+        for floor in (FLOORS if name in WITH_FLOOR else (0.0,))
+    ]
+    by_voice = [
+        Retrieval(mode, name, k, floor)
+        for mode, name, k, floor in product(MODES[1:], WITH_FLOOR, NEIGHBOURS[:3], FLOORS[::2])
+    ]
+    return by_embedding + by_voice
+
+
+def by_attribute(folds: Sequence[Fold], how: Retrieval) -> dict[str, dict[str, float]]:
+    """AUC of new generators where the voice counts too: all attributes, each alone, all but each."""
+    mixed = replace(how, mode="hybrid2")
+    chosen = {"no profile": None, "all": tuple(MEASURES)}
+    chosen |= {f"{name} alone": (name,) for name in MEASURES}
+    chosen |= {f"without {name}": tuple(other for other in MEASURES if other != name) for name in MEASURES}
+    found = {}
+    for name, groups in chosen.items():
+        heard = [replace(fold, profiles=only(fold.profiles, groups or MEASURES)) for fold in folds]
+        searched = mixed if groups else how
+        told = averaged(every_trial(heard, CHOSEN_AT, searched), learn(heard, searched))
+        found[name] = interval([entry["auc"] for entry in told.values()])
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A new generator, after a few labelled samples of it.")
-    for name in ("cache", "runs"):
+    for name in ("cache", "runs", "profiles"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--profiles", type=Path, help="unit profiles of the cache's rows, (rows, size)")
     given = parser.parse_args()
     folds = read_folds(given.cache, given.runs, given.profiles)
-    modes = ("cm", "profile", "hybrid1", "hybrid2") if given.profiles else ("cm",)
-    ways = [
-        Retrieval(mode, name, k, floor)
-        for mode, name, k in product(modes, SCORES, NEIGHBOURS)
-        for floor in (FLOORS if name in ("weighted", "class-knn") else (0.0,))
-    ]
+    ways = ways_to_search()
     fused: dict[float, dict] = {noise: {} for noise in NOISE}
     alone: dict[tuple[str, int], dict[str, float]] = {}
     plain: dict[tuple[str, int], dict[str, float]] = {}
@@ -300,6 +344,7 @@ def main() -> None:
             name: {str(n): fused[0.0][name, n] for n in SAMPLES if (name, n) in fused[0.0]}
             for name in sorted({name for name, _ in fused[0.0]})
         },
+        "profile_attributes_auc": by_attribute(folds, how),
         "chosen_by_fold": chosen,
         "defaults": {**asdict(how), "fusion": asdict(fusion)},
     }

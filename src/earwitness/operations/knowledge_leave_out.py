@@ -111,7 +111,7 @@ def leave_one_out(
     notes = [KNOWN_ONLY, *matrix.remarks()]
     if not trials.heard.all():
         alone = int((~trials.heard).sum())
-        notes.append(f"{alone:,} entries have no neighbour that may judge them: the detector does")
+        notes.append(f"entries without a neighbour that may judge them, which the detector does: {alone:,}")
     if "fused" not in systems:
         notes.append(f"a fusion is fitted on at least {FEWEST_FUSED} entries of either class")
     if calibration is None:

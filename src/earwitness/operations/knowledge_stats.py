@@ -266,18 +266,20 @@ def show_coverage(coverage: Mapping[str, Any]) -> None:
         return
     shares = ", ".join(f"{q} % below {value:.2f}" for q, value in coverage["similarity"].items())
     say(f"\ncoverage: similarity of an entry to the nearest other: {shares}")
-    say(f"{coverage['alone']:,} stand alone, below the base's threshold of {coverage['threshold']:g}\n")
+    say(
+        f"entries that stand alone, below the threshold of {coverage['threshold']:g}: {coverage['alone']:,}\n"
+    )
 
 
 def show_doubts(conflicts: Mapping[str, Any], mislabels: Mapping[str, Any]) -> None:
     """Conflicts and likely mislabels, and what can be done about them."""
-    say(f"{conflicts['count']:,} pairs are alike above {conflicts['above']} under two labels")
+    say(f"pairs alike above {conflicts['above']:g} under two labels: {conflicts['count']:,}")
     if conflicts["pairs"]:
         kept = ("genuine", "fake", "generator", "similarity")
         show_part(kept, [tuple(row[name] for name in kept) for row in conflicts["pairs"]], 1)
         say("")
     count, k = mislabels["count"], mislabels["k"]
-    say(f"{count:,} entries whose {k} nearest others nearly all carry the other label")
+    say(f"entries whose {k} nearest others nearly all carry the other label: {count:,}")
     if mislabels["entries"]:
         rows = []
         for row in mislabels["entries"]:
