@@ -16,7 +16,14 @@ from earwitness.evidence.fusion import Fusion
 from earwitness.evidence.knowledge import Entry, Item, Knowledge
 from earwitness.evidence.neighbours import MODES, SCORES, Retrieval, find, recording_retrieval
 from earwitness.operations import knowledge_matrix
-from earwitness.operations.knowledge_leave_out import cross_fitted, retrieved, show_left_out, trials_of
+from earwitness.operations.knowledge_leave_out import (
+    TRIED_K,
+    TRIED_SCORES,
+    cross_fitted,
+    retrieved,
+    show_left_out,
+    trials_of,
+)
 from earwitness.operations.knowledge_matrix import load, look_around
 from earwitness.operations.knowledge_stats import (
     learn_settings,
@@ -232,18 +239,17 @@ def test_settings_are_learnt_from_twenty_of_either_class(base):
     assert learn_settings(base) == learnt
 
 
-def test_the_learnt_k_is_one_that_does_best(base):
-    """A tenth of labels is wrong, so one neighbour is not enough."""
+def test_the_settings_that_are_learnt_are_those_that_do_best(base):
+    """A fifth of the fakes sound genuine, so one neighbour is not enough."""
     rng = np.random.default_rng(3)
-    items = [
-        make(i, bool(i % 2), spread=1.0, score=float(rng.normal()), lies=i % 10 == 0) for i in range(200)
-    ]
-    base.add(items)
+    base.add([make(i, bool(i % 2), 1.0, score=float(rng.normal()), lies=i % 10 == 0) for i in range(200)])
     learnt = learn_settings(base)
     assert learnt is not None
-    best, alone = (leave_one_out(base, how, draws=400)["measures"] for how in (learnt[0], Retrieval(k=1)))
+    areas = {}
+    for how in (replace(learnt[0], score=name, k=k) for name in TRIED_SCORES for k in TRIED_K):
+        areas[how] = leave_one_out(base, how, draws=400)["measures"]["fused"]["auc"]["value"]
     assert learnt[0].k > 1
-    assert best["fused"]["auc"]["value"] > alone["fused"]["auc"]["value"] + 0.02
+    assert areas[learnt[0]] == max(areas.values())
 
 
 def test_too_few_entries_are_one_sentence(base):
@@ -269,9 +275,8 @@ def test_coverage_and_conflicts_agree_with_brute_force(base):
     }
     nearest = [max(v for pair, v in alike.items() if i in pair) for i in range(41)]
     stats = statistics_of(base)
-    for q in (1, 50, 99):
-        expected = min(np.percentile(nearest, q), 1)
-        assert stats["coverage"]["similarity"][str(q)] == pytest.approx(expected, abs=1e-4)
+    for q, value in stats["coverage"]["similarity"].items():
+        assert value == pytest.approx(min(np.percentile(nearest, int(q)), 1), abs=1e-4)
     assert stats["coverage"]["alone"] == sum(v < 0.6 for v in nearest) > 0
     conflicting = {
         frozenset((items[a].entry.id, items[b].entry.id))
@@ -313,7 +318,6 @@ def test_counts_are_those_of_the_entries(base):
 def test_watermarks_that_tell_the_classes_apart_are_warned_of(base, genuine, fake, says):
     marks = [(True, mark) for mark in genuine] + [(False, mark) for mark in fake]
     base.add([make(i, label, wm_present=mark) for i, (label, mark) in enumerate(marks)])
-    base.add([make(500 + i, bool(i % 2)) for i in range(4)])
     found = statistics_of(base)
     assert found["warnings"] == ([] if says is None else [found["watermarks"]["warning"]])
     assert says is None or says in found["warnings"][0]
