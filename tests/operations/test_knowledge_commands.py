@@ -163,3 +163,24 @@ def test_a_source_may_not_hold_most_of_the_base(tmp_path, monkeypatch):
     assert knowledge.over_cap(base, "-") == ""
     assert knowledge.over_cap(base, "another") == ""
     base.close()
+
+
+def test_an_export_is_imported_where_there_was_no_base(base, tmp_path):
+    assert run("export", tmp_path / "all.zip", "--base", base).stdout == "exported 3 entries\n"
+    other = tmp_path / "elsewhere" / "other.db"
+    assert run("import", tmp_path / "all.zip", "--base", other).stdout == "imported 3, 0 were here already\n"
+    assert run("import", tmp_path / "all.zip", "--base", other).stdout == "imported 0, 3 were here already\n"
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    assert run("import", tmp_path / "bad.zip", "--base", tmp_path / "none.db").exit_code == 2
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_snapshot_is_gone_back_to(base):
+    assert run("snapshot", "--name", "before", "--base", base).stdout == "kept as before\n"
+    with Knowledge.open(base) as found:
+        found.set_settings({"changed": True})
+        found.remove([])
+    assert run("snapshot", "--list", "--base", base).stdout == "before\n"
+    assert run("snapshot", "--rollback", "before", "--base", base).exit_code == 0
+    with Knowledge.open(base) as found:
+        assert found.settings() == {}

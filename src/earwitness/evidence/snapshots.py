@@ -29,6 +29,7 @@ import numpy as np
 from earwitness.errors import InputError
 from earwitness.evidence.entries import Entry, Item
 from earwitness.evidence.knowledge import Knowledge, snapshot_folder
+from earwitness.types import ModelId
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FORMAT = "earwitness-knowledge"
@@ -168,6 +169,24 @@ def import_from(base: Knowledge, source: str | os.PathLike) -> tuple[int, int]:
     if not base.settings():
         base.set_settings(head["settings"])
     return added, skipped
+
+
+def model_of(source: str | os.PathLike) -> tuple[ModelId, int]:
+    """Whose embeddings a portable file holds, and of how many numbers each.
+
+    Raises:
+        InputError: `no-knowledge`, no such file; `bad-knowledge`, no export.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive:
+            head = json.loads(_read(archive, "knowledge.json"))
+        values = [str(head["model"][key]) for key in ("name", "version", "digest")]
+        return ModelId(*values), int(head["size"])
+    except FileNotFoundError:
+        raise InputError("no-knowledge", f"{source}: no such file") from None
+    except UNREADABLE as error:
+        sentence = f"{source}: no export of a knowledge base, or damaged ({error!s:.200})"
+        raise InputError("bad-knowledge", sentence) from None
 
 
 def _check_head(base: Knowledge, head: Any, source: str | os.PathLike) -> None:

@@ -252,10 +252,15 @@ def run_remove(path: Path, ids: Sequence[str], speaker: str | None, source: str 
 def run_import(path: Path, source: Path) -> tuple[int, int]:
     """Add what another base exported: how many entries came, and how many were here already.
 
-    Raises:
-        InputError: the base is not there, or what is read is no export, or of another model.
-    """
-    from earwitness.evidence.snapshots import import_from
+    A base that is not there is made.
 
+    Raises:
+        InputError: what is read is no export, or of another model than the base.
+    """
+    from earwitness.evidence.snapshots import import_from, model_of
+
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Knowledge.create(path, *model_of(source)).close()
     with opened(path) as base:
         return import_from(base, source)
