@@ -14,7 +14,7 @@ from earwitness.evidence.entries import KINDS, MAX_BYTES
 APPLICATION = 0x45617257  # "EarW", in the header of the file
 SCHEMA = 1
 WAIT_S = 60.0  # for another process that writes
-PAGE_BYTES = 8192
+PAGE_BYTES = 4096
 TABLES = {
     "meta": "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "entries": "CREATE TABLE entries (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "

@@ -5,7 +5,7 @@ whole on disk when it returns or was never there, also after `kill -9`; two proc
 once; and what is deleted can be made to go. A rollback journal (TRUNCATE, synchronous=FULL) and
 not a write-ahead log, because a log keeps old pages for as long as anyone reads, so that deleting
 could not promise anything when it returns. `secure_delete` overwrites what is freed; pages that
-were split may still hold copies of rows, so a removal ends with VACUUM, and a mark in the file has
+were split may still hold copies, so a removal ends with VACUUM, and a mark in the file has
 an interrupted one finished by whoever opens the base next. What a file system or an SSD keeps of
 overwritten blocks, exports and backups is out of reach.
 
