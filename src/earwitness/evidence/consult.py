@@ -11,7 +11,7 @@ from earwitness.evidence.verdict import decide
 from earwitness.types import Neighbour, Remembered, Verdict
 
 SHOWN = 5  # neighbours of a verdict
-EMBEDDED = Retrieval(k=1, floor=0.2), Fusion(12.0)
+EMBEDDED = Retrieval(k=1, floor=0.2), Fusion(15.5)
 UNCOVERED = "kb_uncovered: nothing in the knowledge base is near; the detector decided alone"
 
 
