@@ -125,7 +125,7 @@ def scan(
         ),
     ] = "auto",
     knowledge: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Compare with the recordings of this knowledge base too."),
     ] = None,
     no_gate: Annotated[

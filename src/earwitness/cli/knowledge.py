@@ -13,11 +13,12 @@ knowledge_app = typer.Typer(
     rich_markup_mode=None,
 )
 BASE = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--base",
         metavar="FILE",
-        help="The knowledge base [default: $EARWITNESS_KNOWLEDGE, or knowledge.db with the user's data].",
+        help="The knowledge base, or the postgresql:// address of one on a server "
+        "[default: $EARWITNESS_KNOWLEDGE, or knowledge.db with the user's data].",
     ),
 ]
 FILES = Annotated[list[str], typer.Argument(metavar="PATH", help="Audio files, or folders of them.")]
@@ -44,7 +45,7 @@ Examples:
 """
 
 
-def where(base: Path | None) -> Path:
+def where(base: str | None) -> str | Path:
     """The base that is meant."""
     from earwitness.operations.knowledge import default_base
 
@@ -198,8 +199,9 @@ def knowledge_snapshot(
     """Keep the base as it is now, or go back to what was kept."""
     with plain_errors():
         from earwitness.evidence.snapshots import rollback, snapshot, snapshots
+        from earwitness.operations.knowledge import file_of
 
-        path = where(base)
+        path = file_of(where(base))
         if show:
             typer.echo("\n".join(found.stem for found in snapshots(path)) or "none")
         elif rollback_to:
@@ -247,7 +249,7 @@ Examples:
 
 @knowledge_app.command("rebuild", epilog=REBUILD_HELP)
 def knowledge_rebuild(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="The new base.")],
+    target: Annotated[str, typer.Argument(metavar="FILE", help="The new base.")],
     base: BASE = None,
     model: MODEL = None,
     as_json: AS_JSON = False,

@@ -17,11 +17,12 @@ from earwitness.errors import InputError
 from earwitness.evidence.consult import consult
 from earwitness.evidence.knowledge import Entry, Item, Knowledge
 from earwitness.evidence.neighbours import Retrieval, find, top_mean
+from earwitness.evidence.places import is_server, make_base, open_base
 from earwitness.evidence.verdict import to_record
 from earwitness.operations.inputs import find_files
 from earwitness.operations.scan import ScanOptions, check, open_detector, scan_many
 from earwitness.operations.show import make_progress, visible
-from earwitness.types import Verdict
+from earwitness.types import ModelId, Verdict
 
 SAME = 0.999  # similarity at which two recordings are one, if they are also as long
 SAME_LENGTH = 0.02  # relative
@@ -47,10 +48,20 @@ class Facts:
     added_by: str = ""
 
 
-def default_base() -> Path:
+def default_base() -> str | Path:
     """`$EARWITNESS_KNOWLEDGE`, or `knowledge.db` beside the folder of models."""
-    chosen = os.environ.get("EARWITNESS_KNOWLEDGE")
-    return Path(chosen) if chosen else models_home().parent / "knowledge.db"
+    return os.environ.get("EARWITNESS_KNOWLEDGE") or models_home().parent / "knowledge.db"
+
+
+def file_of(place: str | Path) -> Path:
+    """The file of a base.
+
+    Raises:
+        InputError: `usage`: it lies on a server.
+    """
+    if is_server(place):
+        raise InputError("usage", "snapshots are of files; a server has backups of its own")
+    return Path(place)
 
 
 def parse_label(text: str) -> bool:
@@ -65,13 +76,13 @@ def parse_label(text: str) -> bool:
 
 
 @contextmanager
-def opened(base: Path, verdict_model: Any = None) -> Iterator[Knowledge]:
+def opened(place: str | Path, model: ModelId | None = None) -> Iterator[Knowledge]:
     """The base, closed afterwards."""
-    with Knowledge.open(base, verdict_model) as found:
+    with open_base(place, model) as found:
         yield found
 
 
-def run_add(named: Sequence[str], path: Path, facts: Facts, model: str | None, as_json: bool) -> int:
+def run_add(named: Sequence[str], place: str | Path, facts: Facts, model: str | None, as_json: bool) -> int:
     """Add recordings, one at a time as they are heard; the exit code: 1 if some could not be read.
 
     Raises:
@@ -81,13 +92,14 @@ def run_add(named: Sequence[str], path: Path, facts: Facts, model: str | None, a
     if not sources:
         raise InputError("usage", "no audio files among what is named")
     detector = open_detector(model, ScanOptions(), 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = Knowledge.open(path, detector.id) if path.exists() else None
+    known = None
+    if not is_server(place) and Path(place).exists():
+        known = open_base(place, detector.id)  # before anything is heard
     counts: Counter[str] = Counter()
     with make_progress(len(sources), "adding") as progress:
         for verdict in scan_many(sources, model=model, options=ScanOptions(keep=True)):
             if known is None and verdict.heard is not None:
-                known = Knowledge.create(path, verdict.model, verdict.heard.embeddings.shape[1])
+                known = make_base(place, verdict.model, verdict.heard.embeddings.shape[1])
             done = taken(known, verdict, facts)
             counts[done["outcome"]] += 1
             report(done, as_json)
@@ -95,7 +107,7 @@ def run_add(named: Sequence[str], path: Path, facts: Facts, model: str | None, a
     if known is not None:
         if not as_json:
             summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-            sys.stderr.write(f"{summary}; {len(known)} in {visible(str(path))}\n")
+            sys.stderr.write(f"{summary}; {len(known)} in {visible(str(known.path))}\n")
         known.close()
     return 1 if counts["error"] or counts["no-speech"] else 0
 
@@ -175,7 +187,7 @@ def doubted(base: Knowledge, embeddings: np.ndarray, profile: np.ndarray | None,
     return f"its nearest entries are all {label} ({nearest.id} at {nearest.similarity:.2f})"
 
 
-def run_query(named: Sequence[str], path: Path, model: str | None, as_json: bool) -> int:
+def run_query(named: Sequence[str], place: str | Path, model: str | None, as_json: bool) -> int:
     """Show what a base says of recordings; the exit code: 1 if some could not be read.
 
     Raises:
@@ -186,7 +198,7 @@ def run_query(named: Sequence[str], path: Path, model: str | None, as_json: bool
         raise InputError("usage", "no audio files among what is named")
     check(ScanOptions())
     failed = False
-    with opened(path, open_detector(model, ScanOptions(), 1).id) as base:
+    with opened(place, open_detector(model, ScanOptions(), 1).id) as base:
         for verdict in scan_many(sources, model=model, options=ScanOptions(keep=True)):
             verdict = consult(verdict, base)
             failed |= verdict.remembered is None
@@ -228,13 +240,13 @@ def report(done: dict[str, Any], as_json: bool) -> None:
         say(visible(f"{done['outcome']:<12} {done['id'] or '-':<16} {done['path']}{why}"))
 
 
-def run_remove(path: Path, ids: Sequence[str], speaker: str | None, source: str | None) -> int:
+def run_remove(place: str | Path, ids: Sequence[str], speaker: str | None, source: str | None) -> int:
     """Remove entries by id, and all of a speaker or a source; how many there were.
 
     Raises:
         InputError: `usage`: nothing is named, or nothing there is called that.
     """
-    with opened(path) as base:
+    with opened(place) as base:
         wanted = [
             entry.id
             for entry in base.entries()
@@ -244,12 +256,12 @@ def run_remove(path: Path, ids: Sequence[str], speaker: str | None, source: str 
         ]
         if not wanted:
             raise InputError(
-                "usage", f"{path}: no entry is called that; `knowledge stats` shows what is there"
+                "usage", f"{base.path}: no entry is called that; `knowledge stats` shows what is there"
             )
         return base.remove(wanted)
 
 
-def run_import(path: Path, source: Path) -> tuple[int, int]:
+def run_import(place: str | Path, source: Path) -> tuple[int, int]:
     """Add what another base exported: how many entries came, and how many were here already.
 
     A base that is not there is made.
@@ -259,8 +271,5 @@ def run_import(path: Path, source: Path) -> tuple[int, int]:
     """
     from earwitness.evidence.snapshots import import_from, model_of
 
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Knowledge.create(path, *model_of(source)).close()
-    with opened(path) as base:
+    with make_base(place, *model_of(source)) as base:
         return import_from(base, source)

@@ -24,6 +24,7 @@ from earwitness.evidence.consult import read_settings, write_settings
 from earwitness.evidence.fusion import Fusion, fit_fusion
 from earwitness.evidence.knowledge import Entry, Knowledge
 from earwitness.evidence.neighbours import Retrieval, ScoreName, score
+from earwitness.evidence.places import open_base
 from earwitness.metrics.detection import auc, eer
 from earwitness.metrics.intervals import bootstrap
 from earwitness.metrics.resampling import units_of
@@ -248,7 +249,7 @@ def rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def run_test(path: Path, model: str | None, learn: bool, as_json: bool) -> None:
+def run_test(path: str | Path, model: str | None, learn: bool, as_json: bool) -> None:
     """`earwitness knowledge test`: judge each entry by the others; with `learn` keep what does best.
 
     Raises:
@@ -256,7 +257,7 @@ def run_test(path: Path, model: str | None, learn: bool, as_json: bool) -> None:
         ModelError: the model cannot be used.
     """
     detector = open_detector(model, ScanOptions(), 1)
-    with Knowledge.open(path, detector.id) as base:
+    with open_base(path, detector.id) as base:
         learnt = learn_settings(base, detector.calibration) if learn else None
         how = learnt[0] if learnt else read_settings(base)[0]
         found = leave_one_out(base, how, detector.calibration)

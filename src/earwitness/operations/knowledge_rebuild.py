@@ -12,24 +12,29 @@ from typing import Any
 
 from earwitness.errors import InputError
 from earwitness.evidence.knowledge import Entry, Item, Knowledge
+from earwitness.evidence.places import is_server, make_base, open_base
 from earwitness.operations.knowledge import report
 from earwitness.operations.scan import ScanOptions, open_detector, scan_many
 from earwitness.operations.show import make_progress, visible
 from earwitness.types import Verdict
 
 
-def run_rebuild(path: Path, target: Path, model: str | None, as_json: bool) -> int:
-    """Fill `target` with what `path` holds; the exit code: 1 if some could not be heard again.
+def run_rebuild(place: str | Path, target: str | Path, model: str | None, as_json: bool) -> int:
+    """Fill `target` with what `place` holds; the exit code: 1 if some could not be heard again.
 
     Raises:
         InputError: `usage`: both are one file; or a base cannot be used.
     """
-    if path.resolve() == target.resolve():
-        raise InputError("usage", f"{target}: name another file; the old base serves until the new is whole")
+    if str(place) == str(target) or (
+        not is_server(place) and Path(place).resolve() == Path(target).resolve()
+    ):
+        raise InputError(
+            "usage", "name another file for the new base; the old base serves until the new is whole"
+        )
     wanted = open_detector(model, ScanOptions(), 1).id
-    with Knowledge.open(path) as old:
+    with open_base(place) as old:
         entries = old.entries()
-    new = Knowledge.open(target, wanted) if target.exists() else None
+    new = open_base(target, wanted) if not is_server(target) and Path(target).exists() else None
     done = {entry.id for entry in new.entries()} if new else set()
     todo = [entry for entry in entries if entry.id not in done]
     counts: Counter[str] = Counter(kept=len(entries) - len(todo))
@@ -38,17 +43,18 @@ def run_rebuild(path: Path, target: Path, model: str | None, as_json: bool) -> i
         options = ScanOptions(keep=True)
         for verdict in scan_many([Path(p) for p in by_path], model=model, options=options):
             if new is None and verdict.heard is not None:
-                new = Knowledge.create(target, verdict.model, verdict.heard.embeddings.shape[1])
+                new = make_base(target, verdict.model, verdict.heard.embeddings.shape[1])
             result = heard_again(new, by_path[verdict.path], verdict)
             counts[result["outcome"]] += 1
             if result["outcome"] != "added":
                 report(result, as_json)
             progress.advance(progress.task_ids[0])
-    if new is not None:
-        new.close()
     if not as_json:
         summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        sys.stderr.write(f"{summary} of {len(entries)}; {visible(str(target))}\n")
+        where = f"; {visible(str(new.path))}" if new else ""
+        sys.stderr.write(f"{summary} of {len(entries)}{where}\n")
+    if new is not None:
+        new.close()
     return 0 if counts["kept"] + counts["added"] == len(entries) else 1
 
 

@@ -181,8 +181,15 @@ def journal_head(card: dict[str, Any], options: ScanOptions) -> dict[str, Any]:
         "prior": options.prior,
         "gate": options.gate,
         "timeline": options.timeline,
-        **({"knowledge": str(options.knowledge.resolve())} if options.knowledge else {}),
+        **({"knowledge": named_base(options.knowledge)} if options.knowledge else {}),
     }
+
+
+def named_base(place: str | Path) -> str:
+    """A knowledge base in a journal: the path, or the digest of an address, which may hold a password."""
+    from earwitness.evidence.places import is_server
+
+    return hashlib.sha256(str(place).encode()).hexdigest() if is_server(place) else str(Path(place).resolve())
 
 
 def records(

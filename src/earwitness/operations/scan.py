@@ -46,7 +46,7 @@ class ScanOptions:
     threads: int = 0  # 0: one for each processor
     engine: Engine = "auto"
     keep: bool = False  # give `Verdict.heard`, which a knowledge base compares
-    knowledge: Path | None = None  # a knowledge base to consult
+    knowledge: str | Path | None = None  # a knowledge base to consult
 
 
 @dataclass
@@ -99,7 +99,7 @@ def scan(
 
     A recording that cannot be read gives a verdict `error`, not an exception.
     """
-    options = ScanOptions(prior, gate, timeline, knowledge=Path(knowledge) if knowledge else None)
+    options = ScanOptions(prior, gate, timeline, knowledge=knowledge)
     check(options)
     detector = model if isinstance(model, Detector) else open_detector(model, options, workers=1)
     if isinstance(source, np.ndarray):
@@ -142,9 +142,9 @@ def consulted(detector: Detector, options: ScanOptions) -> Iterator[Callable[[Ve
         yield lambda verdict: verdict
         return
     from earwitness.evidence.consult import consult
-    from earwitness.evidence.knowledge import Knowledge
+    from earwitness.evidence.places import open_base
 
-    with Knowledge.open(options.knowledge, detector.id) as base:
+    with open_base(options.knowledge, detector.id) as base:
         yield lambda verdict: consult(verdict, base)
 
 
