@@ -13,7 +13,8 @@ START, END = "<!-- figures", "<!-- end of figures -->"
 
 def percent(entry: dict[str, Any]) -> str:
     """`33.1 [29.8, 36.0]` of an entry with an interval."""
-    return " ".join([f"{100 * entry['value']:.1f}", f"[{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"])
+    value, low, high = (round(100 * entry[key], 1) + 0.0 for key in ("value", "low", "high"))  # no -0.0
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def rate(speed: dict[str, Any], name: str) -> float:
