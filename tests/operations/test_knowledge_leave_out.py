@@ -174,8 +174,8 @@ def test_the_settings_that_are_learnt_are_those_that_do_best(base):
     learnt = learn_settings(base)
     assert learnt is not None
     matrix, areas = load(base), {}
-    for name, k in product(left_out.TRIED_SCORES, left_out.TRIED_K):
-        how = replace(learnt[0], score=name, k=k)
+    for name, k, floor in product(left_out.TRIED_SCORES, left_out.TRIED_K, left_out.TRIED_FLOORS):
+        how = replace(learnt[0], score=name, k=k, floor=floor)
         near = look_around(matrix, how)
         trials = left_out.trials_of(matrix, near, None)
         fused = left_out.cross_fitted(trials, left_out.retrieved(matrix, near, how), how, 0)

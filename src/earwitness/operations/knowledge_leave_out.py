@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ FEWEST = 2  # entries of either class that an error rate is stated of,
 FEWEST_FUSED = 5  # that a fusion is cross-fitted on,
 FEWEST_LEARNT = 20  # and that settings are learnt from
 TRIED_K = (1, 3, 5, 11, 21)
+TRIED_FLOORS = (0.0, 0.1, 0.2, 0.3)
 TRIED_SCORES: tuple[ScoreName, ...] = ("class-knn", "weighted", "ratio")
 LEVEL = 0.95
 SYSTEMS = ("detector", "retrieval", "fused")
@@ -133,10 +135,11 @@ def leave_one_out(
 def learn_settings(
     base: Knowledge, calibration: Calibration | None = None, seed: int = 0
 ) -> tuple[Retrieval, Fusion] | None:
-    """The score and k whose fused LLR, cross-fitted, has the highest AUC, and their fusion.
+    """The score, k and floor whose fused LLR, cross-fitted, has the highest AUC, and their fusion.
 
-    Mode and floor stay those of the base. Of equals the first of `TRIED_SCORES` and the smallest k is
-    taken. Mode `hybrid1` looks among as many voices for every k as it does for the greatest.
+    The mode stays that of the base. Of equals the first of `TRIED_SCORES`, the smallest k and the
+    floor that the base has are taken. Mode `hybrid1` looks among as many voices for every k as it does for
+    the greatest.
 
     Returns:
         None where fewer than 20 entries of either class vote.
@@ -151,7 +154,9 @@ def learn_settings(
     if trials.fewest < FEWEST_LEARNT:
         return None
     found = []
-    for how in (replace(now, score=name, k=k) for name in TRIED_SCORES for k in TRIED_K):
+    floors = now.floor, *(floor for floor in TRIED_FLOORS if floor != now.floor)
+    for name, k, floor in product(TRIED_SCORES, TRIED_K, floors):
+        how = replace(now, score=name, k=k, floor=floor)
         fused = cross_fitted(trials, retrieved(matrix, near, how), how, seed)
         found.append((auc(fused[trials.bona_fide], fused[~trials.bona_fide]), how))
     _, chosen = max(found, key=lambda pair: pair[0])
@@ -264,7 +269,7 @@ def run_test(path: str | Path, model: str | None, learn: bool, as_json: bool) ->
         if learnt:
             write_settings(base, *learnt)
             found["learnt"] = {"retrieval": asdict(learnt[0]), "fusion": asdict(learnt[1])}
-            tried = len(TRIED_K) * len(TRIED_SCORES)
+            tried = len(TRIED_K) * len(TRIED_SCORES) * len(TRIED_FLOORS)
             found["notes"].append(f"the best of {tried} settings on these entries: a little optimistic")
         elif learn:
             found["learnt"] = None
