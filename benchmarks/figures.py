@@ -199,9 +199,9 @@ def knowledge(results: Path) -> str:
         )
     alone, five = (found[key]["5"]["auc_against_its_pages"] for key in ("detector_alone", "with_samples"))
     lines += [
-        "Not the page or its channel is recognised: against genuine recordings of the generator's own pages the "
-        "area",
-        f"under the curve is {percent(alone)} % by the detector alone, and {percent(five)} with five samples.",
+        "It is not the page or its channel that is recognised: against genuine recordings of the generator's",
+        f"own pages the area under the curve is {percent(alone)} % by the detector alone, and",
+        f"{percent(five)} % with five samples.",
         "",
         "With labels of the base turned round at random:",
         "",
