@@ -424,7 +424,7 @@ def killed_while_two_add(path: Path, moments: int, seed: int) -> set[int]:
     return acknowledged
 
 
-@pytest.mark.parametrize("moments", [int(os.environ.get("KILL_MOMENTS", "8"))])
+@pytest.mark.parametrize("moments", [int(os.environ.get("KILL_MOMENTS", "4"))])
 def test_every_acknowledged_entry_outlives_kill_9(base, moments):
     base.close()
     acknowledged = killed_while_two_add(base.path, moments, seed=11)
