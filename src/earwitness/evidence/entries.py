@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from earwitness.errors import InputError
+from earwitness.types import ModelId
 
 MAX_SIZE = 65536  # numbers in an embedding or a profile
 MAX_BYTES = 64 << 20  # of one recording's embeddings
@@ -146,3 +147,22 @@ def unit(rows: np.ndarray) -> bool:
 
 def _refused(entry: Entry, why: str) -> InputError:
     return InputError("knowledge-entry", f"entry {entry.id!r:.40} cannot be taken: {why}")
+
+
+def check_model(place: object, here: ModelId, wanted: ModelId | None) -> None:
+    """Refuse a model with another digest than that of the base at `place`.
+
+    Raises:
+        InputError: `knowledge-model`.
+    """
+    if wanted is not None and wanted.digest != here.digest:
+        raise InputError(
+            "knowledge-model",
+            f"{place}: holds embeddings of {named(here)}, which cannot be compared with those of "
+            f"{named(wanted)}: use that model, or rebuild the base",
+        )
+
+
+def named(model: ModelId) -> str:
+    """A model, for a sentence."""
+    return f"{model.name} {model.version} ({model.digest[:12]})"

@@ -36,6 +36,7 @@ from earwitness.evidence.entries import (
     Hit,
     Item,
     check_arrays,
+    check_model,
     checked,
     from_row,
     item_from_row,
@@ -129,12 +130,7 @@ class Knowledge:
         Raises:
             InputError: `knowledge-model`.
         """
-        if model is not None and model.digest != self.model.digest:
-            raise InputError(
-                "knowledge-model",
-                f"{self.path}: holds embeddings of {_named(self.model)}, which cannot be compared "
-                f"with those of {_named(model)}: use that model, or rebuild the base",
-            )
+        check_model(self.path, self.model, model)
 
     def __enter__(self) -> Self:
         return self
@@ -392,7 +388,3 @@ def snapshot_folder(path: Path) -> Path:
 
 def _blob(array: np.ndarray, kind: str) -> bytes:
     return np.ascontiguousarray(array, kind).tobytes()
-
-
-def _named(model: ModelId) -> str:
-    return f"{model.name} {model.version} ({model.digest[:12]})"

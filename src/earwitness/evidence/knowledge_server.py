@@ -26,7 +26,17 @@ import numpy as np
 
 from earwitness.errors import InputError
 from earwitness.evidence import serverbase
-from earwitness.evidence.entries import KINDS, Entry, Hit, Item, check_arrays, checked, from_row, text
+from earwitness.evidence.entries import (
+    KINDS,
+    Entry,
+    Hit,
+    Item,
+    check_arrays,
+    check_model,
+    checked,
+    from_row,
+    text,
+)
 from earwitness.evidence.serverbase import MAX_SIZE, ONE_PAGE
 from earwitness.types import ModelId
 
@@ -121,12 +131,7 @@ class ServerKnowledge:
         Raises:
             InputError: `knowledge-model`.
         """
-        if model is not None and model.digest != self.model.digest:
-            raise InputError(
-                "knowledge-model",
-                f"{self.path}: holds embeddings of {serverbase.named(self.model)}, which cannot be compared "
-                f"with those of {serverbase.named(model)}: use that model, or rebuild the base",
-            )
+        check_model(self.path, self.model, model)
 
     def __enter__(self) -> Self:
         return self

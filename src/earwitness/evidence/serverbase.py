@@ -175,11 +175,6 @@ def plainly(place: str) -> Iterator[None]:
         raise InputError("bad-knowledge", sentence) from None
 
 
-def named(model: ModelId) -> str:
-    """A model, for a sentence."""
-    return f"{model.name} {model.version} ({model.digest[:12]})"
-
-
 def _said(error: Exception, secrets: Sequence[str] = ()) -> str:
     """What an error says, in one line, without secrets; of the server's only what holds no values."""
     diagnosis = getattr(error, "diag", None)
