@@ -9,6 +9,7 @@ import typer
 
 from earwitness.cli.common import complain
 from earwitness.cli.corpus import corpus_app
+from earwitness.cli.drift import EMBED_HELP, drift_app, embed
 from earwitness.cli.judge import (
     CALIBRATE_HELP,
     EVALUATE_HELP,
@@ -33,6 +34,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
 app.add_typer(knowledge_app, name="knowledge")
+app.add_typer(drift_app, name="drift")
 
 EXIT_HELP = """\b
 Exit codes:
@@ -177,3 +179,4 @@ def scan(
 app.command(epilog=EVALUATE_HELP)(evaluate)
 app.command(epilog=EVALUATE_SPANS_HELP)(evaluate_spans)
 app.command(epilog=CALIBRATE_HELP)(calibrate)
+app.command(epilog=EMBED_HELP)(embed)

@@ -1,0 +1,399 @@
+"""Has the world left what a detector was built on? Distances of windows from a reference, and their null.
+
+A reference holds development data: embeddings in the principal components of the development data, at unit
+variance, and scores. A window of what came in is compared with it; how far windows of the same size drawn
+from other development data are is the null. Every distance is standardised by its null, the greatest of them
+is the statistic, and its own null gives the p-value: that controls the rate of false alarms over all
+distances together (the maximum statistic of P. Westfall and S. Young, Resampling-Based Multiple Testing,
+1993). Windows of a stream add up in a one-sided CUSUM (E. Page, Biometrika 41, 1954) whose bound is set by
+simulation of the null to an average run length without drift.
+
+Three views: everything; what is called fake against development spoofs; what is called genuine against
+genuine development data. The first also reacts to another mix of the classes, the others do not. The rate is
+shared out among them.
+
+Nothing here knows of audio.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earwitness.errors import InputError
+from earwitness.metrics import distances
+from earwitness.operations.drift_options import LEAST, VIEWS, DriftOptions
+from earwitness.operations.samples import Samples
+
+MOST_ROWS = 1_000  # of a view's reference
+MOST_HELD_OUT = 20_000  # rows that its null is drawn from
+SCHEMA = 1
+MOST_BYTES = 1 << 30
+TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class View:
+    """One part of the data, with its null; the last column of rows is the score."""
+
+    rows: np.ndarray  # (reference rows, components + 1)
+    held_out: np.ndarray  # (rows, components + 1) that null windows are drawn from
+    inside: float  # mean distance of the reference's rows from each other
+    null: dict[str, np.ndarray]  # distance -> (windows,) at the reference's window size
+    cusum_bound: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What incoming samples are compared with."""
+
+    model: str  # digest of what made the embeddings, or '-'
+    size: int  # development samples
+    options: DriftOptions
+    mean: np.ndarray  # (dimensions,) of the development data
+    spread: np.ndarray  # (dimensions,)
+    axes: np.ndarray  # (dimensions, components), which give unit variance
+    score: tuple[float, float]  # mean and spread of the scores
+    sketch: np.ndarray  # (some rows, dimensions) of the development data, standardised: for the report
+    views: dict[str, View]
+
+    def standardise(self, embeddings: np.ndarray) -> np.ndarray:
+        """Embeddings (n, dimensions) in deviations of the development data.
+
+        Raises:
+            InputError: `bad-samples`: they have other dimensions.
+        """
+        if embeddings.shape[1] != len(self.mean):
+            raise InputError(
+                "bad-samples",
+                f"embeddings of {embeddings.shape[1]} numbers; the drift reference is of {len(self.mean)}",
+            )
+        return (embeddings - self.mean) / self.spread
+
+    def rows_of(self, samples: Samples) -> np.ndarray:
+        """What is compared, (n, components + 1)."""
+        score = (samples.scores - self.score[0]) / self.score[1]
+        return np.column_stack([self.standardise(samples.embeddings) @ self.axes, score])
+
+    def in_view(self, samples: Samples, view: str) -> np.ndarray:
+        """Which samples a view looks at, (n,) bool."""
+        called_fake = samples.scores < self.options.threshold
+        return np.ones(len(samples), bool) if view == "all" else called_fake == (view == "fake")
+
+    def check_model(self, samples: Samples) -> None:
+        """Refuse embeddings of another model.
+
+        Raises:
+            InputError: `drift-model`.
+        """
+        if "-" not in (self.model, samples.model) and self.model != samples.model:
+            raise InputError(
+                "drift-model",
+                f"the drift reference is of model {self.model[:12]}, the samples of {samples.model[:12]}: "
+                "embed the development data with the new model and make a new reference",
+            )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One window of one view."""
+
+    view: str
+    size: int
+    distances: dict[str, float]
+    deviations: dict[str, float]  # from the null's mean, in the null's deviations
+    statistic: float  # the greatest of the deviations
+    p: float
+    bound: float  # of the statistic, above which the window alarms
+    alarm: bool
+    step: float  # what the CUSUM adds: the statistic in deviations of its own null
+
+
+def measure(view_rows: np.ndarray, inside: float, window: np.ndarray) -> dict[str, float]:
+    """All distances of a window (m, components + 1) from a view's reference."""
+    reference, rows = view_rows[:, :-1], window[:, :-1]
+    return {
+        "wasserstein": float(distances.wasserstein(reference, rows).mean()),
+        "kolmogorov-smirnov": float(distances.kolmogorov_smirnov(reference, rows).mean()),
+        "jensen-shannon": float(distances.jensen_shannon(reference, rows).mean()),
+        "energy": distances.energy(reference, rows, inside),
+        "frechet": distances.frechet(reference, rows),
+        "score": float(distances.wasserstein(view_rows[:, -1:], window[:, -1:])[0]),
+    }
+
+
+def draw_null(
+    rows: np.ndarray,
+    inside: float,
+    held_out: np.ndarray,
+    size: int,
+    count: int,
+    rng: np.random.Generator,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, np.ndarray]:
+    """Distances of windows without drift: name -> (count,).
+
+    They are drawn without replacement, so that each is as good as a fresh one; with it, and further off, only
+    where there are too few rows.
+    """
+    found: dict[str, list[float]] = {}
+    for _ in range(count):
+        window = held_out[rng.choice(len(held_out), size, replace=size > len(held_out))]
+        for name, value in measure(rows, inside, window).items():
+            found.setdefault(name, []).append(value)
+        advance()
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def statistics_of(null: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.ndarray:
+    """The greatest deviation of each window, (windows,)."""
+    return np.max([deviation(null[name], found[name]) for name in null], axis=0)
+
+
+def deviation(null: np.ndarray, found: np.ndarray | float) -> Any:
+    """How far above the null's mean, in the null's deviations."""
+    return (found - null.mean()) / max(float(null.std()), TINY)
+
+
+def make_reference(
+    samples: Samples, options: DriftOptions = DriftOptions(), advance: Callable[[], None] = lambda: None
+) -> Reference:
+    """A reference of development samples that the model was not trained on.
+
+    Half of the sources (column `source`; of the samples where it names none) become the reference, windows
+    without drift are drawn from the other half: with sources named, others of their kind are no drift, and
+    less is noticed. `fake` and `genuine` are left out where there are too few samples.
+
+    Args:
+        samples: development data; the views by class need the column `label`.
+        options: window size, rate, run length.
+        advance: called after each window of the null.
+
+    Raises:
+        InputError: `usage`: too few samples; `bad-samples`: embeddings that do not vary.
+    """
+    check_options(options)
+    rng = np.random.default_rng(options.seed)
+    if len(samples) < 2 * LEAST:
+        raise InputError("usage", f"a drift reference takes {2 * LEAST} samples; there are {len(samples)}")
+    mean, spread = samples.embeddings.mean(0, dtype=float), samples.embeddings.std(0, dtype=float)
+    if not (spread > TINY).any():
+        raise InputError("bad-samples", "the embeddings of the development data are all alike")
+    spread = np.where(spread > TINY, spread, 1.0)
+    standard = (samples.embeddings - mean) / spread
+    axes = principal_axes(standard, min(options.components, len(samples) // 4, len(mean)))
+    score = (float(samples.scores.mean()), max(float(samples.scores.std()), TINY))
+    sketch = standard[rng.permutation(len(samples))[:MOST_ROWS]].astype(np.float32)
+    empty = Reference(samples.model, len(samples), options, mean, spread, axes, score, sketch, {})
+    rows, inside = empty.rows_of(samples), half_of(samples, rng)
+    views = {}
+    for name in VIEWS:
+        called = empty.in_view(samples, name)
+        of_class = np.ones(len(samples), bool) if name == "all" else samples.labels == (name == "genuine")
+        reference, held_out = rows[of_class & inside], rows[called & ~inside]
+        if min(len(reference), len(held_out)) >= LEAST:
+            views[name] = thinned(reference, MOST_ROWS, rng), thinned(held_out, MOST_HELD_OUT, rng)
+    if "all" not in views:
+        raise InputError("usage", f"half of the sources hold fewer than {LEAST} samples")
+    made = {
+        name: make_view(reference, held_out, options, len(views), rng, advance)
+        for name, (reference, held_out) in views.items()
+    }
+    return Reference(samples.model, len(samples), options, mean, spread, axes, score, sketch, made)
+
+
+def make_view(
+    rows: np.ndarray,
+    held_out: np.ndarray,
+    options: DriftOptions,
+    views: int,
+    rng: np.random.Generator,
+    advance: Callable[[], None],
+) -> View:
+    """A view with its null and the bound of its CUSUM."""
+    inside = distances.mean_distance(rows[:, :-1], rows[:, :-1])
+    null = draw_null(rows, inside, held_out, options.window, options.windows, rng, advance)
+    statistic = statistics_of(null, null)
+    bound = cusum_bound(deviation(statistic, statistic), options.run_length * views)
+    return View(rows, held_out, inside, null, bound)
+
+
+def check_options(options: DriftOptions) -> None:
+    """Refuse what cannot be.
+
+    Raises:
+        InputError: `usage`.
+    """
+    if options.window < LEAST:
+        raise InputError("usage", f"--window {options.window}: at least {LEAST}")
+    if not 0 < options.rate < 0.5:
+        raise InputError("usage", f"--rate {options.rate}: a share above 0 and below 0.5")
+    if options.windows * options.rate < len(VIEWS):
+        raise InputError(
+            "usage", f"a rate of {options.rate} takes a null of {round(len(VIEWS) / options.rate)} windows"
+        )
+    if not 2 <= options.run_length <= 100_000:
+        raise InputError("usage", f"--run-length {options.run_length}: 2 to 100,000 windows")
+
+
+def half_of(samples: Samples, rng: np.random.Generator) -> np.ndarray:
+    """Which samples stand in the reference, (n,) bool: whole sources, until half of the samples are in."""
+    sources = np.array(
+        [
+            name if name not in ("", "-") else f"\0{key}"
+            for name, key in zip(samples.column("source"), samples.ids, strict=True)
+        ]
+    )
+    known, index, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(known))
+    chosen = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), len(samples) / 2)))]
+    return np.isin(index, chosen)
+
+
+def principal_axes(standard: np.ndarray, count: int) -> np.ndarray:
+    """(dimensions, count) that make the first principal components of unit variance."""
+    _, values, vectors = np.linalg.svd(standard - standard.mean(0), full_matrices=False)
+    kept = min(count, int((values > TINY * values[0]).sum()))
+    return vectors[:kept].T * (np.sqrt(len(standard)) / values[:kept])
+
+
+def thinned(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """At most so many of the rows."""
+    return rows if len(rows) <= most else rows[rng.choice(len(rows), most, replace=False)]
+
+
+def judge(reference: Reference, samples: Samples, view: str = "all") -> Judged:
+    """Judge the samples of a window that a view looks at, as one window.
+
+    A window of another size than the reference's gets a null of its own size, drawn on the spot.
+
+    Raises:
+        InputError: `usage`: too few samples, or the reference has not this view; `drift-model`.
+    """
+    reference.check_model(samples)
+    if view not in reference.views:
+        raise InputError(
+            "usage", f"the drift reference has no view {view!r}: too little such development data"
+        )
+    rows = reference.rows_of(samples)[reference.in_view(samples, view)]
+    if len(rows) < LEAST:
+        raise InputError("usage", f"{len(rows)} samples in the view {view!r}; at least {LEAST} are compared")
+    options, chosen = reference.options, reference.views[view]
+    null = chosen.null
+    if len(rows) != options.window:
+        rng = np.random.default_rng([options.seed, len(rows)])
+        null = draw_null(chosen.rows, chosen.inside, chosen.held_out, len(rows), options.windows, rng)
+    found = measure(chosen.rows, chosen.inside, rows)
+    deviations = {name: float(deviation(null[name], value)) for name, value in found.items()}
+    statistic, without = max(deviations.values()), statistics_of(null, null)
+    rate = options.rate / len(reference.views)
+    p = (int((without >= statistic).sum()) + 1) / (len(without) + 1)
+    bound = float(np.sort(without)[len(without) - max(1, int(rate * (len(without) + 1)))])
+    step = float(deviation(without, statistic))
+    return Judged(view, len(rows), found, deviations, statistic, p, bound, p <= rate, step)
+
+
+ALLOWANCE = 0.5  # deviations of the null that the CUSUM forgives a window
+STATES = 300  # of the chain that its run length is computed with
+
+
+def cusum(total: float, step: float) -> float:
+    """Page's sum after one more window."""
+    return max(0.0, total + step - ALLOWANCE)
+
+
+def cusum_bound(steps: np.ndarray, run_length: float) -> float:
+    """The sum above which a CUSUM of such steps (n,) goes once in `run_length` windows on average."""
+    ordered = np.sort(steps)
+    low, high = 0.0, 1.0
+    while mean_run_length(ordered, high) < run_length and high < 1e4:
+        low, high = high, 2 * high
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean_run_length(ordered, middle) < run_length else (low, middle)
+    return (low + high) / 2
+
+
+def mean_run_length(steps: np.ndarray, bound: float) -> float:
+    """Mean number of windows until a CUSUM of independent steps, ascending (n,), goes above the bound.
+
+    By the Markov chain of D. Brook and D. Evans, Biometrika 59, 1972.
+    """
+    width = 2 * bound / (2 * STATES - 1)
+    middles = width * np.arange(STATES)
+    edges = middles[None] + width / 2 - middles[:, None] + ALLOWANCE
+    beneath = np.searchsorted(steps, edges, "right") / len(steps)
+    staying = np.diff(beneath, axis=1, prepend=0.0)
+    return float(np.linalg.solve(np.eye(STATES) - staying + 1e-12 * np.eye(STATES), np.ones(STATES))[0])
+
+
+def write_reference(reference: Reference, path: Path) -> None:
+    """Write a reference whole or not at all.
+
+    Raises:
+        InputError: `unwritable`.
+    """
+    head = {
+        "schema": SCHEMA,
+        "model": reference.model,
+        "size": reference.size,
+        "options": asdict(reference.options),
+        "score": reference.score,
+        "views": {
+            name: {"inside": view.inside, "cusum_bound": view.cusum_bound, "distances": list(view.null)}
+            for name, view in reference.views.items()
+        },
+    }
+    arrays = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8)}
+    arrays |= {name: getattr(reference, name) for name in ("mean", "spread", "axes", "sketch")}
+    for name, view in reference.views.items():
+        arrays |= {f"{name}.rows": view.rows, f"{name}.held_out": view.held_out}
+        arrays[f"{name}.null"] = np.stack(list(view.null.values()))
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        part.replace(path)
+    except OSError as error:
+        raise InputError("unwritable", f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_reference(path: Path) -> Reference:
+    """A reference that `write_reference` wrote.
+
+    Raises:
+        InputError: `bad-reference`: it is missing, damaged, or of another version of earwitness.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES:,} bytes")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(arrays["head"].tobytes())
+        if head["schema"] != SCHEMA:
+            raise ValueError(f"of schema {head['schema']}; this version reads {SCHEMA}")
+        views = {}
+        for name, about in head["views"].items():
+            null = dict(zip(about["distances"], arrays[f"{name}.null"], strict=True))
+            rows, held_out = arrays[f"{name}.rows"], arrays[f"{name}.held_out"]
+            views[name] = View(rows, held_out, float(about["inside"]), null, float(about["cusum_bound"]))
+        return Reference(
+            str(head["model"]),
+            int(head["size"]),
+            DriftOptions(**head["options"]),
+            arrays["mean"],
+            arrays["spread"],
+            arrays["axes"],
+            (float(head["score"][0]), float(head["score"][1])),
+            arrays["sketch"],
+            views,
+        )
+    except Exception as error:  # a damaged archive raises nearly anything
+        why = getattr(error, "strerror", None) or str(error)[:120]
+        raise InputError("bad-reference", f"{path}: not a usable drift reference: {why}") from None
