@@ -62,11 +62,21 @@ class Timeline:
 
 @dataclass(frozen=True)
 class ModelId:
-    """Which model answered; the digest is that of its weights, or of its graph where it has no others."""
+    """Which model answered; the digest is that of its weights, or of its graph where it has no others.
+
+    Where only what follows the embedding was learnt anew, `embedding` is the digest of the model whose
+    embeddings these still are.
+    """
 
     name: str
     version: str
     digest: str
+    embedding: str = ""
+
+    @property
+    def space(self) -> str:
+        """The digest that models with the same embeddings share."""
+        return self.embedding or self.digest
 
 
 @dataclass(frozen=True)

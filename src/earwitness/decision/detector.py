@@ -71,7 +71,7 @@ def load_detector(
     else:
         run = open_torch(check_file(folder, card, WEIGHTS), card, threads)
     return Detector(
-        id=ModelId(card["name"], card["version"], model_digest(card)),
+        id=ModelId(card["name"], card["version"], model_digest(card), str(card.get("embedding_of", ""))),
         run=run,
         engine=chosen,
         card=card,

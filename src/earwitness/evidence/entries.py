@@ -150,12 +150,12 @@ def _refused(entry: Entry, why: str) -> InputError:
 
 
 def check_model(place: object, here: ModelId, wanted: ModelId | None) -> None:
-    """Refuse a model with another digest than that of the base at `place`.
+    """Refuse a model with other embeddings than those of the base at `place`.
 
     Raises:
         InputError: `knowledge-model`.
     """
-    if wanted is not None and wanted.digest != here.digest:
+    if wanted is not None and wanted.space != here.space:
         raise InputError(
             "knowledge-model",
             f"{place}: holds embeddings of {named(here)}, which cannot be compared with those of "

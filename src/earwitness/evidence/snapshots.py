@@ -171,6 +171,13 @@ def import_from(base: Knowledge, source: str | os.PathLike) -> tuple[int, int]:
     return added, skipped
 
 
+def model_in(head: dict[str, Any]) -> ModelId:
+    """Whose embeddings the head of a portable file names."""
+    model = head["model"]
+    name, version, digest = (str(model[key]) for key in ("name", "version", "digest"))
+    return ModelId(name, version, digest, str(model.get("embedding", "")))
+
+
 def model_of(source: str | os.PathLike) -> tuple[ModelId, int]:
     """Whose embeddings a portable file holds, and of how many numbers each.
 
@@ -180,8 +187,7 @@ def model_of(source: str | os.PathLike) -> tuple[ModelId, int]:
     try:
         with zipfile.ZipFile(source) as archive:
             head = json.loads(_read(archive, "knowledge.json"))
-        values = [str(head["model"][key]) for key in ("name", "version", "digest")]
-        return ModelId(*values), int(head["size"])
+        return model_in(head), int(head["size"])
     except FileNotFoundError:
         raise InputError("no-knowledge", f"{source}: no such file") from None
     except UNREADABLE as error:
@@ -192,7 +198,7 @@ def model_of(source: str | os.PathLike) -> tuple[ModelId, int]:
 def _check_head(base: Knowledge, head: Any, source: str | os.PathLike) -> None:
     if head["format"] != FORMAT or head["version"] != 1 or not isinstance(head["settings"], dict):
         raise ValueError("another format or version")
-    if head["model"]["digest"] != base.model.digest or head["size"] != base.size:
+    if model_in(head).space != base.model.space or head["size"] != base.size:
         model = head["model"]
         raise InputError(
             "knowledge-model",

@@ -55,7 +55,7 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
         "sample_rate": info.sample_rate if info else None,
         "channels": info.channels if info else None,
         "codec": info.codec if info else None,
-        "model": vars(verdict.model),
+        "model": {key: value for key, value in vars(verdict.model).items() if value or key != "embedding"},
         "verdict": verdict.verdict,
         "score": rounded(verdict.score),
         "llr": rounded(verdict.llr),
