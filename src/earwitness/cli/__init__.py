@@ -20,6 +20,7 @@ from earwitness.cli.judge import (
 )
 from earwitness.cli.knowledge import knowledge_app
 from earwitness.cli.models import models_app
+from earwitness.cli.select import SELECT_HELP, select
 from earwitness.cli.train import train_app
 
 app = typer.Typer(
@@ -180,3 +181,4 @@ app.command(epilog=EVALUATE_HELP)(evaluate)
 app.command(epilog=EVALUATE_SPANS_HELP)(evaluate_spans)
 app.command(epilog=CALIBRATE_HELP)(calibrate)
 app.command(epilog=EMBED_HELP)(embed)
+app.command(epilog=SELECT_HELP)(select)

@@ -2,8 +2,8 @@
 
 The LLR gets a term that is linear in the unit embedding, fitted by logistic regression with a Gaussian prior
 around no change at all: few labels change little, and what the labels say nothing of stays. Labels of before
-(replay) have part of the weight. That is fine-tuning of the last layer by Newton's method, a second's work for
-any bundle with a graph; the embedding stays the same, and so do knowledge bases.
+(replay) have part of the weight. That is fine-tuning of the last layer by Newton's method, a second's work
+for any bundle with a graph; the embedding stays the same, and so do knowledge bases.
 
 The regression is that of `calibration.py`; to begin from the old model's answer is the prior of model
 adaptation, as in C. Chelba and A. Acero, "Adaptation of maximum entropy capitalizer", EMNLP 2004.

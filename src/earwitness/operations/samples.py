@@ -9,6 +9,7 @@ are used where they are there. AntiDeepfake's `ID,Score,Label`, with the logits 
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,7 +190,8 @@ def write_samples(table: Path, samples: Samples) -> None:
         raise InputError("unwritable", f"{table}: cannot be written: {error.strerror or error}") from None
     finally:
         for part in parts:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
