@@ -9,6 +9,7 @@ import typer
 
 from earwitness.cli.common import complain
 from earwitness.cli.corpus import corpus_app
+from earwitness.cli.discover import discover_app
 from earwitness.cli.drift import EMBED_HELP, drift_app, embed
 from earwitness.cli.judge import (
     CALIBRATE_HELP,
@@ -36,6 +37,7 @@ app.add_typer(corpus_app, name="corpus")
 app.add_typer(train_app, name="train")
 app.add_typer(knowledge_app, name="knowledge")
 app.add_typer(drift_app, name="drift")
+app.add_typer(discover_app, name="discover")
 
 EXIT_HELP = """\b
 Exit codes:
