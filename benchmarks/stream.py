@@ -1,6 +1,7 @@
 """A simulated year: a detector of what was published by 2020, and what came after it in its order.
 
-    python benchmarks/stream.py --cache CACHE --conditions CONDITIONS --front-end whisper-tiny --out STREAM
+    python benchmarks/stream.py --cache CACHE --conditions CONDITIONS --front-end whisper-tiny \
+        --corpus CORPUS --out STREAM
 
 `CACHE` and `CONDITIONS` are those of `earwitness.training.embedded cache` and `benchmarks/conditions.py`. The
 embedded model's recipe is fitted to part of the sample pages and engines that were published by 2020
@@ -90,14 +91,16 @@ def as_samples(items: Sequence[Utterance], statistics: np.ndarray, run, conditio
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="A simulated year, as tables of samples.")
     for name in ("cache", "conditions", "front-end", "corpus", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     given = parser.parse_args()
-    items, statistics = read_cache([given.cache / name for name in ("demos", "packages", "engines", "genuine")])
+    items, statistics = read_cache(
+        [given.cache / name for name in ("demos", "packages", "engines", "genuine")]
+    )
     parts = np.array([part_of(item) for item in items])
     if not (given.out / "detector" / "model.json").exists():
-        network, names = fit(Material(items, statistics).rows(parts == "train"), given.front_end)
+        network, _ = fit(Material(items, statistics).rows(parts == "train"), given.front_end)
         about = {"name": "stream", "licence": "-", "training": {"recipe": "benchmarks/stream.py"}}
         shape = blueprint(network.head.embed[1].out_features)
         write_bundle(given.out / "detector", network, shape, network.state_dict(), about)
@@ -116,7 +119,9 @@ def main() -> None:
     map_ = fit_affine(*(development.scores[development.labels == label] for label in (1, 0)))
     for name, samples in found.items():
         llr = np.asarray(map_.apply(samples.scores))
-        write_samples(given.out / f"{name}.csv", Samples(samples.ids, llr, samples.embeddings, samples.columns))
+        write_samples(
+            given.out / f"{name}.csv", Samples(samples.ids, llr, samples.embeddings, samples.columns)
+        )
         labels = samples.labels
         print(f"{name}: {(labels == 1).sum()} genuine, {(labels == 0).sum()} fake", flush=True)
 

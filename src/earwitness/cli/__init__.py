@@ -21,8 +21,10 @@ from earwitness.cli.judge import (
 )
 from earwitness.cli.knowledge import knowledge_app
 from earwitness.cli.models import models_app
+from earwitness.cli.registry import PROMOTE_HELP, ROLLBACK_HELP, promote, registry_app, rollback
 from earwitness.cli.select import SELECT_HELP, select
 from earwitness.cli.train import train_app
+from earwitness.cli.update import UPDATE_HELP, update
 
 app = typer.Typer(
     name="earwitness",
@@ -38,6 +40,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(knowledge_app, name="knowledge")
 app.add_typer(drift_app, name="drift")
 app.add_typer(discover_app, name="discover")
+app.add_typer(registry_app, name="registry")
 
 EXIT_HELP = """\b
 Exit codes:
@@ -184,3 +187,6 @@ app.command(epilog=EVALUATE_SPANS_HELP)(evaluate_spans)
 app.command(epilog=CALIBRATE_HELP)(calibrate)
 app.command(epilog=EMBED_HELP)(embed)
 app.command(epilog=SELECT_HELP)(select)
+app.command(epilog=UPDATE_HELP)(update)
+app.command(epilog=PROMOTE_HELP)(promote)
+app.command(epilog=ROLLBACK_HELP)(rollback)

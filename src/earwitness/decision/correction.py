@@ -17,8 +17,9 @@ import numpy as np
 
 from earwitness.errors import InputError, ModelError, needs_extra
 
-PENALTY = 3e-4  # of the squared weights, in units of the weight of all labels: `benchmarks/loop.py`
-SHARE = 0.5  # of the weight, that new labels have
+# Chosen on the simulated year of `benchmarks/stream.py`, flat around these values for 12 to 800 labels.
+PRECISION = 1.0  # of the prior of each weight, in labels
+WORTH = 3.0  # labels of before that a new one counts as
 STEPS = 50
 
 
@@ -44,8 +45,8 @@ def fit_correction(
     embeddings: np.ndarray,
     bona_fide: np.ndarray,
     new: np.ndarray,
-    share: float = SHARE,
-    penalty: float = PENALTY,
+    precision: float = PRECISION,
+    worth: float = WORTH,
 ) -> Correction:
     """Fit to new labels and to labels of before.
 
@@ -54,8 +55,8 @@ def fit_correction(
         embeddings: (n, size).
         bona_fide: (n,) bool.
         new: (n,) bool, the others are replay.
-        share: of the weight that the new labels have; the classes have half of either part.
-        penalty: of the squared weights.
+        precision: of the prior; all labels weigh as many as there are.
+        worth: labels of before that a new one counts as; either class has half of either part's weight.
 
     Raises:
         InputError: `bad-samples`: no new label, or one class only.
@@ -64,8 +65,9 @@ def fit_correction(
         raise InputError(
             "bad-samples", "new labels, and labels of both classes with the old ones, are needed"
         )
-    shares = weights_of(bona_fide, new, share)
-    return Correction(*solve(llr, unit(embeddings.astype(float)), bona_fide, shares, penalty))
+    share = worth * new.sum() / (worth * new.sum() + (~new).sum())
+    weights = len(new) * weights_of(bona_fide, new, share)
+    return Correction(*solve(llr, unit(embeddings.astype(float)), bona_fide, weights, precision))
 
 
 def weights_of(bona_fide: np.ndarray, new: np.ndarray, share: float) -> np.ndarray:
@@ -80,17 +82,17 @@ def weights_of(bona_fide: np.ndarray, new: np.ndarray, share: float) -> np.ndarr
 
 
 def solve(
-    llr: np.ndarray, rows: np.ndarray, bona_fide: np.ndarray, shares: np.ndarray, penalty: float
+    llr: np.ndarray, rows: np.ndarray, bona_fide: np.ndarray, shares: np.ndarray, precision: float
 ) -> tuple[np.ndarray, float]:
-    """Weights (size,) and offset, by Newton's method; the offset is free of the penalty but for a trace."""
+    """Weights (size,) and offset, by Newton's method; of the prior the offset has a trace only."""
     design = np.column_stack([rows, np.ones(len(rows))])
-    ridge = np.full(design.shape[1], penalty * shares.sum())
-    ridge[-1] *= 1e-3
+    prior = np.full(design.shape[1], precision)
+    prior[-1] *= 1e-3
     found = np.zeros(design.shape[1])
     for _ in range(STEPS):
         p = 1 / (1 + np.exp(-np.clip(llr + design @ found, -500, 500)))
-        gradient = design.T @ (shares * (p - bona_fide)) + ridge * found
-        hessian = (design * (shares * p * (1 - p))[:, None]).T @ design + np.diag(ridge)
+        gradient = design.T @ (shares * (p - bona_fide)) + prior * found
+        hessian = (design * (shares * p * (1 - p))[:, None]).T @ design + np.diag(prior)
         step = np.linalg.solve(hessian, gradient)
         found -= step * min(1.0, 10 / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < 1e-8:

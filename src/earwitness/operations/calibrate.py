@@ -209,7 +209,7 @@ def calibrate(data: Data, options: CalibrationOptions, card: Mapping[str, Any]) 
 
 
 def fit(
-    bona_fide: np.ndarray, spoof: np.ndarray, options: CalibrationOptions
+    bona_fide: np.ndarray, spoof: np.ndarray, options: CalibrationOptions, ridge: float = 1e-6
 ) -> tuple[Calibration, Thresholds]:
     """The map of raw scores (N,), (M,) to LLRs, and thresholds on P(fake) at the prior.
 
@@ -220,7 +220,7 @@ def fit(
     Raises:
         InputError: `bad-scores`: the fitted scale is not above 0.
     """
-    clip = fit_affine(bona_fide, spoof)
+    clip = fit_affine(bona_fide, spoof, ridge)
     if clip.scale <= 0:
         raise InputError(
             "bad-scores", f"the fitted scale is {clip.scale:.3g}: higher scores must mean bona fide"

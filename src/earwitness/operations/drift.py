@@ -30,6 +30,7 @@ from earwitness.operations.samples import Samples
 
 MOST_ROWS = 1_000  # of a view's reference
 MOST_HELD_OUT = 20_000  # rows that its null is drawn from
+OWN = 10  # windows that fit into them, at least, for windows to be as good as fresh ones
 SCHEMA = 1
 MOST_BYTES = 1 << 30
 TINY = 1e-9
@@ -136,12 +137,12 @@ def draw_null(
 ) -> dict[str, np.ndarray]:
     """Distances of windows without drift: name -> (count,).
 
-    They are drawn without replacement, so that each is as good as a fresh one; with it, and further off, only
-    where there are too few rows.
+    They are drawn without replacement, so that each is as good as a fresh one. Where there are too few rows
+    for windows of their own they are drawn with it: they lie further off, and alarms are rarer than stated.
     """
     found: dict[str, list[float]] = {}
     for _ in range(count):
-        window = held_out[rng.choice(len(held_out), size, replace=size > len(held_out))]
+        window = held_out[rng.choice(len(held_out), size, replace=size > len(held_out) / OWN)]
         for name, value in measure(rows, inside, window).items():
             found.setdefault(name, []).append(value)
         advance()
@@ -249,7 +250,8 @@ def half_of(samples: Samples, rng: np.random.Generator) -> np.ndarray:
     )
     known, index, counts = np.unique(sources, return_inverse=True, return_counts=True)
     order = rng.permutation(len(known))
-    chosen = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), len(samples) / 2)))]
+    enough = int(np.searchsorted(np.cumsum(counts[order]), len(samples) / 2)) + 1
+    chosen = order[: max(1, min(enough, len(known) - 1))]
     return np.isin(index, chosen)
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from earwitness.audio.io import Source
-from earwitness.decision.bundle import find_bundle, read_card
+from earwitness.decision.bundle import read_card
 from earwitness.decision.detector import choose_engine, read_settings
 from earwitness.errors import InputError
 from earwitness.evidence.verdict import printable_path, to_record
 from earwitness.operations.exports import LABELS_END, SpanFiles, safe_names
 from earwitness.operations.inputs import find_files, read_list, real_name
 from earwitness.operations.journal import Journal, Key
-from earwitness.operations.scan import NOT_CALIBRATED, ScanOptions, check, scan_many
+from earwitness.operations.scan import NOT_CALIBRATED, ScanOptions, bundle_of, check, scan_many
 from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise, visible
 from earwitness.types import VERDICTS
 
@@ -53,7 +53,7 @@ def run_scan(
     check(options)
     if sys.stdout is None:
         raise InputError("usage", "the standard output is closed; send it to a file or to /dev/null")
-    folder = find_bundle(model)
+    folder = bundle_of(model)
     card = read_card(folder)  # before any file is written
     choose_engine(card, options.engine)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes

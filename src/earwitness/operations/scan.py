@@ -186,9 +186,24 @@ def open_detector(model: str | Path | None, options: ScanOptions, workers: int) 
     A graph runs once a worker, each run with its share of the threads; torch runs one batch at a
     time and keeps its own threads unless told how many.
     """
-    engine = choose_engine(read_card(find_bundle(model)), options.engine)
+    model = bundle_of(model)
+    engine = choose_engine(read_card(model), options.engine)
     share = (options.threads or available_processors()) // workers
     return cached_detector(model, share if engine == "onnx" else options.threads, options.engine)
+
+
+def bundle_of(model: str | os.PathLike | None) -> Path:
+    """The folder of a bundle by path, by name, or as `NAME@champion` or `NAME@3` of the registry.
+
+    Raises:
+        ModelError: there is none.
+        InputError: `no-registry`, `no-version`.
+    """
+    if isinstance(model, str) and "@" in model and not Path(model).exists():
+        from earwitness.operations.registry import resolve
+
+        return resolve(model)
+    return find_bundle(model)
 
 
 @lru_cache(maxsize=4)
