@@ -5,8 +5,8 @@
 Each month brings two or three of the episodes that came after 2020, in their order, and part of what was
 known. Half of it, by the hash of the recording, comes in and may be labelled; the detector meets the rest.
 Four ways to live with that: never updated; every label into the knowledge base, nothing trained; every label
-into the base and a correction a month; and `update`: as that, with a tenth of the labels, chosen by selection,
-where a candidate that the gates refuse is not used. Besides, a tenth at random and by coverage.
+into the base and a correction a month; and `update`: as that, with a tenth of the labels, which selection
+chooses, and without the candidates that the gates refuse. Besides, a tenth at random and by coverage.
 
 EER "met" is that of all recordings of the months so far, with the detector as it is after the month: their
 generators are known by then. EER "next" is that of the month after, whose generators nobody has heard.
