@@ -20,31 +20,42 @@ from earwitness.operations.candidate import (
 )
 from earwitness.operations.gates import GateOptions
 from earwitness.operations.registry import Version, add, version_of, versions
-from earwitness.operations.samples import Samples
+from earwitness.operations.samples import Samples, joined
 from earwitness.operations.update_round import Round, read_rows
 
 
 def step_train(turn: Round) -> dict[str, Any]:
-    """A candidate, taught by all labels so far and by development data."""
+    """A candidate, taught by the labels that the champion has not learnt yet; the others are replay."""
     teach = turn.labelled("teach", turn.bundle, turn.used.digest)
-    if teach is None or not len(teach):
-        return {"candidate": None, "why": "no label teaches"}
+    learnt = set(read_card(turn.bundle).get("lineage", {}).get("rounds", []))
+    new = (
+        np.array([int(cell) not in learnt for cell in teach.column("round")]) if teach else np.zeros(0, bool)
+    )
+    if teach is None or not new.any():
+        return {"candidate": None, "why": "no label teaches anything new"}
     out = turn.folder / "candidate"
+    rounds = sorted({int(cell) for cell in teach.column("round")})
     about = {
         "name": turn.loop.name,
         "version": f"{turn.used.number}.{turn.number}",
-        "lineage": {"from": str(turn.used), "digest": turn.used.digest, "labels": len(teach)},
+        "lineage": {"from": str(turn.used), "digest": turn.used.digest, "rounds": rounds},
     }
     if not (out / "model.json").exists():
         if turn.loop.method == "head":
-            make_head(turn.bundle, turn.development, teach, out, about)
+            replay = joined([turn.development, teach.take(~new)])
+            make_head(turn.bundle, turn.development, replay, teach.take(new), out, about)
         else:
             protocols = training_protocols(utterances(teach), turn.loop.development, turn.folder)
             make_tuned(turn.bundle, protocols, out, turn.loop.method, turn.loop.training, about)
             raw = turn.table(turn.loop.development, out, f"candidate-{turn.number}")
             rates = rates_of(read_card(turn.bundle)["thresholds"], turn.development)
             calibrate_bundle(out, raw, rates)
-    return {"candidate": str(out), "taught_by": len(teach), "method": turn.loop.method}
+    return {
+        "candidate": str(out),
+        "new": int(new.sum()),
+        "replay": int((~new).sum()),
+        "method": turn.loop.method,
+    }
 
 
 def utterances(samples: Samples) -> list[Utterance]:
@@ -69,7 +80,7 @@ def step_gate(turn: Round) -> dict[str, Any]:
     if turn.state["steps"]["train"]["candidate"] is None:
         return {"promote": False, "why": "no candidate"}
     out = turn.folder / "candidate"
-    about = {"round": str(turn.number), "taught_by": str(turn.state["steps"]["train"]["taught_by"])}
+    about = {"round": str(turn.number), "new_labels": str(turn.state["steps"]["train"]["new"])}
     version = next(
         (one for one in versions(turn.registry, turn.loop.name) if is_of(one, turn)),
         None,

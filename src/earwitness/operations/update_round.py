@@ -78,7 +78,10 @@ class Round:
         found = embed(todo, place, str(bundle))[0] if todo else read_samples(place)
         by_id = {row["id"]: row for row in rows}
         found = found.take([i for i, key in enumerate(found.ids) if key in by_id])
-        columns = {name: [by_id[key][name] for key in found.ids] for name in ("label", "generator", "source")}
+        columns = {
+            name: [by_id[key][name] for key in found.ids]
+            for name in ("label", "generator", "source", "round")
+        }
         return Samples(found.ids, found.scores, found.embeddings, {**found.columns, **columns})
 
     @cached_property
