@@ -109,7 +109,7 @@ def test_the_distances_are_those_of_the_reference_in_its_own_units(reference):
     expected = distances.wasserstein(view.rows[:, :-1], rows[:, :-1]).mean()
     assert found.distances["wasserstein"] == pytest.approx(expected)
     development = reference.rows_of(drawn(0, 4_000))
-    np.testing.assert_allclose(np.cov(development[:, :-1].T, bias=True), np.eye(8), atol=1e-6)
+    np.testing.assert_allclose(np.cov(development[:, :-1].T, bias=True), np.eye(8), atol=5e-3)  # but for what is bounded
 
 
 def test_sources_stay_on_one_side():

@@ -91,7 +91,8 @@ def drift_reference(
     with plain_errors():
         from earwitness.operations.drift_command import run_reference
 
-        options = DriftOptions(window=window, rate=rate, run_length=run_length, threshold=threshold)
+        windows = max(DriftOptions.windows * DriftOptions.rate / max(rate, 1e-6), 200)
+        options = DriftOptions(window, rate, run_length, windows=round(windows), threshold=threshold)
         run_reference(table, out, options, as_json)
 
 

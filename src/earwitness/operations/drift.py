@@ -34,6 +34,7 @@ OWN = 10  # windows that fit into them, at least, for windows to be as good as f
 SCHEMA = 1
 MOST_BYTES = 1 << 30
 TINY = 1e-9
+FURTHEST = 4.0  # deviations of the development data
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ class Reference:
         return (embeddings - self.mean) / self.spread
 
     def rows_of(self, samples: Samples) -> np.ndarray:
-        """What is compared, (n, components + 1)."""
+        """What is compared, (n, components + 1); bounded, since one item that is far off is no drift."""
         score = (samples.scores - self.score[0]) / self.score[1]
-        return np.column_stack([self.standardise(samples.embeddings) @ self.axes, score])
+        rows = np.column_stack([self.standardise(samples.embeddings) @ self.axes, score])
+        return np.clip(rows, -FURTHEST, FURTHEST)
 
     def in_view(self, samples: Samples, view: str) -> np.ndarray:
         """Which samples a view looks at, (n,) bool."""
