@@ -1,9 +1,10 @@
-"""Write the figures of the README, docs/embedded.md and docs/knowledge.md from `benchmarks/results`.
+"""Write the figures of the README and of docs/embedded.md, knowledge.md and operations.md from `results`.
 
 python benchmarks/figures.py
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 START, END = "<!-- figures", "<!-- end of figures -->"
 
 
-def percent(entry: dict[str, Any]) -> str:
+def percent(entry: Mapping[str, Any]) -> str:
     """`33.1 [29.8, 36.0]` of an entry with an interval."""
     value, low, high = (round(100 * entry[key], 1) + 0.0 for key in ("value", "low", "high"))  # no -0.0
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
@@ -238,6 +239,16 @@ def knowledge(results: Path) -> str:
     return "\n".join(lines).rstrip()
 
 
+def operations(results: Path) -> str:
+    """The block of docs/operations.md."""
+    from operations_figures import drift_block, loop_block, selection_block
+
+    lines = drift_block(read(results, "drift"), table, percent)
+    lines += selection_block(read(results, "selection"), table, percent)
+    lines += loop_block(read(results, "loop"), read(results, "unattended"), table, percent)
+    return "\n".join(lines).rstrip()
+
+
 def put(page: Path, block: str) -> None:
     """Put a block between the marks of a page."""
     head, rest = page.read_text().split(START, 1)
@@ -251,6 +262,7 @@ def main() -> None:
     put(ROOT / "README.md", figures(results))
     put(ROOT / "docs" / "embedded.md", card(results))
     put(ROOT / "docs" / "knowledge.md", knowledge(results))
+    put(ROOT / "docs" / "operations.md", operations(results))
 
 
 if __name__ == "__main__":

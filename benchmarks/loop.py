@@ -201,6 +201,41 @@ def live(stream: dict[str, Samples], way: Callable, seed: int) -> dict[str, list
     return found
 
 
+def lies(samples: Samples) -> Samples:
+    """The same with every label turned round."""
+    turned = ["fake" if label == "real" else "real" for label in samples.column("label")]
+    return Samples(samples.ids, samples.scores, samples.embeddings, {**samples.columns, "label": turned})
+
+
+def planted(stream: dict[str, Samples], seed: int) -> dict[str, list[str]]:
+    """Which gates refuse candidates that are bad on purpose, and a good one."""
+    months, development = months_of(stream, seed), stream["development"]
+    guarding = hashed(development, seed, 2) == 0
+    guard, replay = development.take(guarding), development.take(~guarding)
+    labelled = joined([month.incoming for month in months])
+    new = joined([month.met for month in months])
+    good, liar, forgetful = (
+        taught(*pair) for pair in ((labelled, replay), (lies(labelled), replay), (labelled, lies(replay)))
+    )
+    candidates: dict[str, Callable[[Samples], np.ndarray]] = {
+        "good": lambda s: good.apply(s.scores, s.embeddings),
+        "taught flipped labels": lambda s: liar.apply(s.scores, s.embeddings),
+        "better on new, worse on old": lambda s: forgetful.apply(s.scores, s.embeddings),
+        "badly calibrated": lambda s: 4 * good.apply(s.scores, s.embeddings) + 3,
+    }
+    found = {}
+    for name, llr in candidates.items():
+        answers = [
+            Answers(part, s.scores, llr(s), s.labels == 1, np.array(s.column("source")))
+            for part, s in (("guard", guard), ("new", new))
+        ]
+        at = [float(np.quantile(x[replay.labels == 1], 0.02)) for x in (replay.scores, llr(replay))]
+        found[name] = [
+            gate.name for gate in judge(answers[:1], answers[1], (at[0], at[1])) if not gate.passed
+        ]
+    return found
+
+
 def interval(values: np.ndarray) -> dict[str, float]:
     """Mean over seeds with its 95 % interval by Student's t."""
     spread = float(values.std(ddof=1)) / np.sqrt(len(values)) * 2.776  # t of four degrees of freedom
@@ -235,6 +270,8 @@ def main() -> None:
             f"forgetting {100 * table['forgetting']['value']:+.1f}  refused {table['refused_by']}",
             flush=True,
         )
+    result["planted"] = [planted(stream, seed) for seed in range(SEEDS)]
+    print(json.dumps(result["planted"], indent=1))
     (RESULTS / "loop.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
