@@ -9,8 +9,9 @@ into the base and a correction a month; and `update`: as that, with a tenth of t
 chooses, and without the candidates that the gates refuse. Besides, a tenth at random and by coverage.
 
 EER "met" is that of all recordings of the months so far, with the detector as it is after the month: their
-generators are known by then. EER "next" is that of the month after, whose generators nobody has heard.
-Forgetting is the change on the first month's generators since the end of the first month.
+generators are known by then; "alone" is that without the knowledge base. EER "next" is that of the month
+after, whose generators nobody has heard. Forgetting is the change on the first month's generators since the
+end of the first month.
 """
 
 import argparse
@@ -185,11 +186,14 @@ def live(stream: dict[str, Samples], way: Callable, seed: int) -> dict[str, list
     guarding = hashed(development, seed, 2) == 0
     guard, replay = development.take(guarding), development.take(~guarding)
     detector = Detector()
-    found: dict[str, list] = {name: [] for name in ("met", "next", "old", "first", "labels", "refused")}
+    found: dict[str, list] = {
+        name: [] for name in ("met", "alone", "next", "old", "first", "labels", "refused")
+    }
     for i, month in enumerate(months):
         way(detector, month, guard, replay, seed)
         met = joined([one.met for one in months[: i + 1]])
         found["met"].append(rate(detector.llr(met), met))
+        found["alone"].append(rate(detector.llr(met, patched=False), met))
         if i + 1 < MONTHS:
             after = months[i + 1].met
             found["next"].append(rate(detector.llr(after), after))
@@ -251,7 +255,7 @@ def main() -> None:
     lives = {name: [live(stream, way, seed) for seed in range(SEEDS)] for name, way in WAYS.items()}
     for name, seeds in lives.items():
         table = {}
-        for figure in ("met", "next", "old", "first"):
+        for figure in ("met", "alone", "next", "old", "first"):
             by_month = np.array([one[figure] for one in seeds])
             against = np.array([one[figure] for one in lives["never updated"]])
             table[figure] = [interval(by_month[:, i]) for i in range(by_month.shape[1])]
@@ -264,9 +268,10 @@ def main() -> None:
         table["refused_by"] = dict(Counter(gate for one in seeds for gate in one["by"]))
         result["ways"][name] = table
         met = " ".join(f"{100 * one['value']:.1f}" for one in table["met"])
+        alone = f"{100 * table['alone'][-1]['value']:.1f}"
         ahead = " ".join(f"{100 * one['value']:.1f}" for one in table["next"])
         print(
-            f"{name:<32} {table['labels']:>5} labels  met {met}  next {ahead}  "
+            f"{name:<32} {table['labels']:>5} labels  met {met} ({alone} alone)  next {ahead}  "
             f"forgetting {100 * table['forgetting']['value']:+.1f}  refused {table['refused_by']}",
             flush=True,
         )

@@ -18,16 +18,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loop import SHARE, hashed, months_of, rate
+import numpy as np
+from loop import SHARE, hashed, months_of
 from stream import read_stream
 
 from earwitness.audio.protocol import Utterance, write_protocol
 from earwitness.decision.bundle import GRAPH, file_digest, read_card, write_card
 from earwitness.decision.graph import write_graph
+from earwitness.evidence.consult import EMBEDDED, write_settings
+from earwitness.evidence.places import open_base
+from earwitness.metrics.detection import eer
+from earwitness.metrics.intervals import grouped_bootstrap
 from earwitness.operations.calibrate import CalibrationOptions
 from earwitness.operations.candidate import calibrate_bundle
 from earwitness.operations.embed import embed
-from earwitness.operations.samples import Samples
+from earwitness.operations.registry import champion, fetch, open_registry
+from earwitness.operations.samples import Samples, joined
+from earwitness.operations.scan import ScanOptions, scan_many
 from earwitness.training.export import MIN_SAMPLES, WINDOWING, halve, open_run
 
 RESULTS = Path(__file__).parent / "results"
@@ -152,25 +159,63 @@ def summary(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def judged(work: Path, months: list, rounds: list[dict[str, Any]]) -> dict[str, float]:
-    """EER on all that was met, by the first and by the last champion, without the knowledge base."""
-    from earwitness.operations.registry import champion, fetch, open_registry
-    from earwitness.operations.samples import joined
-
+def judged(work: Path, months: list, rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """EER on all that was met: by the first and the last champion, and with the knowledge base."""
     registry = open_registry(work / "registry")
     last = champion(registry, "stream")
     assert last is not None
     met = joined([month.met for month in months])
     write_rows(met, work / "met.csv")
-    found = {}
+    llr: dict[str, dict[str, float]] = {}
     for name, bundle in (("first", work / "start"), ("last", fetch(registry, last))):
-        samples, _, _ = embed([str(work / "met.csv")], work / f"met-{name}-{last.number}.csv", str(bundle))
-        found[name] = round(rate(samples.scores, samples), 4)
+        found, _, _ = embed([str(work / "met.csv")], work / f"met-{name}-{last.number}.csv", str(bundle))
+        llr[name] = dict(zip(found.column("path"), found.scores, strict=True))
+    place = str(work / "known.db")
+    with open_base(place) as base:
+        write_settings(base, *EMBEDDED)  # the detector is of the embedded model's recipe
+    options = ScanOptions(knowledge=place)
+    paths = [Path(path) for path in llr["last"]]
+    verdicts = scan_many(paths, model=str(fetch(registry, last)), options=options)
+    llr["last_with_base"] = {verdict.path: verdict.llr for verdict in verdicts if verdict.llr is not None}
+    truth = {path: i for i, path in enumerate(met.column("path"))}
+    kept = [path for path in llr["first"] if all(path in one for one in llr.values())]
+    rows = np.array([truth[path] for path in kept])
+    bona_fide, groups = met.labels[rows] == 1, np.array(met.column("source"))[rows]
+    scores = {name: np.array([one[path] for path in kept]) for name, one in llr.items()}
     return {
-        **found,
-        "recordings": len(met),
-        "promotions": sum(r["steps"]["promote"]["promoted"] for r in rounds),
+        "recordings": len(kept),
+        "promotions": sum(one["steps"]["promote"]["promoted"] for one in rounds),
+        "eer": {name: eer_of(values, bona_fide, groups) for name, values in scores.items()},
+        "change": {
+            name: change(scores["first"], scores[name], bona_fide, groups)
+            for name in ("last", "last_with_base")
+        },
     }
+
+
+def eer_of(scores: np.ndarray, bona_fide: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """The EER, with its interval over sources."""
+    value, low, high = grouped_bootstrap(eer, scores, bona_fide, groups)
+    return {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def change(
+    before: np.ndarray, after: np.ndarray, bona_fide: np.ndarray, groups: np.ndarray, draws: int = 1_000
+) -> dict[str, float]:
+    """The difference of two EERs, with its paired interval over sources."""
+    rng, known = np.random.default_rng(0), np.unique(groups)
+    rows_of = {name: np.flatnonzero(groups == name) for name in known}
+    found = []
+    for _ in range(draws):
+        rows = np.concatenate([rows_of[name] for name in rng.choice(known, len(known))])
+        sides = bona_fide[rows]
+        if sides.any() and not sides.all():
+            found.append(
+                eer(after[rows][sides], after[rows][~sides]) - eer(before[rows][sides], before[rows][~sides])
+            )
+    low, high = np.quantile(found, [0.025, 0.975])
+    value = eer(after[bona_fide], after[~bona_fide]) - eer(before[bona_fide], before[~bona_fide])
+    return {"value": round(float(value), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ inbox = "inbox"
 development = "development.csv"
 guards = ["guard.csv"]
 knowledge = "known.db"
-items = 24
+items = 40
 strategy = "passive"
 """
 
@@ -107,7 +107,7 @@ def test_the_loop_teaches_promotes_and_refuses(world, speech, monkeypatch):
     assert set(by_step) == {"gate", "promote"}
     assert by_step["promote"]["promoted"], by_step["gate"]
     cost = steps[-1]
-    assert (cost["labels"], cost["cpu_hours"] > 0, cost["audio_hours"] > 0) == (24, True, True)
+    assert (cost["labels"], cost["cpu_hours"] > 0, cost["audio_hours"] > 0) == (40, True, True)
     with open_base(str(world / "known.db")) as base:
         assert {entry.generator for entry in base.entries()} == {"-", "loud-1"}
         judging = [row["id"] for row in read(world / "update" / "labels.csv") if row["part"] == "judge"]

@@ -38,7 +38,6 @@ RATES = (0.002, 0.2)  # least and most of the rates that thresholds are set by
 def make_head(
     champion: Path,
     development: Samples,
-    replay: Samples,
     labelled: Samples,
     out: Path,
     about: dict[str, Any],
@@ -49,9 +48,7 @@ def make_head(
 
     Args:
         champion: its bundle, which needs a graph and a calibration.
-        development: to calibrate on; it and all else here are as the champion scores them, with labels.
-        replay: what the champion is to know still, the development data among it.
-        labelled: what is new.
+        development, labelled: as the champion scores them (LLRs), with labels; the first are replay, too.
         out: the new bundle's folder.
         about: further fields of the card.
 
@@ -64,8 +61,8 @@ def make_head(
         what = "graph: `earwitness models export` makes one" if card["calibration"] else "calibration"
         raise ModelError(f"{champion}: method head needs a bundle with a {what}")
     clip = Calibration(**card["calibration"]["clip"])
-    llr = out_of_fold(development, replay, labelled)
-    data = joined([labelled, replay])
+    llr = out_of_fold(development, labelled)
+    data = joined([labelled, development])
     new = np.arange(len(data)) < len(labelled)
     correction = fit_correction(data.scores, data.embeddings, data.labels == 1, new)
     labels = development.labels
@@ -87,15 +84,13 @@ def make_head(
         write_card(folder, card)
 
 
-def out_of_fold(development: Samples, replay: Samples, labelled: Samples) -> np.ndarray:
+def out_of_fold(development: Samples, labelled: Samples) -> np.ndarray:
     """Corrected LLRs of the development data (n,), each fold by a correction that it did not teach."""
     folds = np.random.default_rng(0).permutation(len(development)) % FOLDS
     llr = np.empty(len(development))
     for fold in range(FOLDS):
         here = folds == fold
-        held_out = {key for key, out in zip(development.ids, here, strict=True) if out}
-        kept = replay.take(np.array([key not in held_out for key in replay.ids]))
-        data = joined([labelled, kept])
+        data = joined([labelled, development.take(~here)])
         new = np.arange(len(data)) < len(labelled)
         correction = fit_correction(data.scores, data.embeddings, data.labels == 1, new)
         llr[here] = correction.apply(development.scores[here], development.embeddings[here])

@@ -19,43 +19,42 @@ from earwitness.operations.candidate import (
     training_protocols,
 )
 from earwitness.operations.gates import GateOptions
-from earwitness.operations.registry import Version, add, version_of, versions
-from earwitness.operations.samples import Samples, joined
+from earwitness.operations.registry import Version, add, fetch, version_of, versions
+from earwitness.operations.samples import Samples
 from earwitness.operations.update_round import Round, read_rows
 
 
 def step_train(turn: Round) -> dict[str, Any]:
-    """A candidate, taught by the labels that the champion has not learnt yet; the others are replay."""
-    teach = turn.labelled("teach", turn.bundle, turn.used.digest)
-    learnt = set(read_card(turn.bundle).get("lineage", {}).get("rounds", []))
-    new = (
-        np.array([int(cell) not in learnt for cell in teach.column("round")]) if teach else np.zeros(0, bool)
-    )
-    if teach is None or not new.any():
+    """A candidate, taught by all labels so far; none where the champion has learnt them already.
+
+    A correction is made anew each time, of the version that its embedding comes from: corrections of
+    corrections would learn the same labels again and again.
+    """
+    root = turn.used
+    if turn.loop.method == "head":
+        made_by = [one for one in versions(turn.registry, turn.loop.name) if one.digest == root.embedding]
+        root = next(iter(made_by), root)
+    bundle = fetch(turn.registry, root)
+    teach = turn.labelled("teach", bundle, root.digest)
+    rounds = sorted({int(cell) for cell in teach.column("round")}) if teach else []
+    if teach is None or set(rounds) <= set(read_card(turn.bundle).get("lineage", {}).get("rounds", [])):
         return {"candidate": None, "why": "no label teaches anything new"}
     out = turn.folder / "candidate"
-    rounds = sorted({int(cell) for cell in teach.column("round")})
     about = {
         "name": turn.loop.name,
         "version": f"{turn.used.number}.{turn.number}",
-        "lineage": {"from": str(turn.used), "digest": turn.used.digest, "rounds": rounds},
+        "lineage": {"from": str(root), "digest": root.digest, "rounds": rounds},
     }
     if not (out / "model.json").exists():
+        development = turn.table(turn.loop.development, bundle, root.digest)
         if turn.loop.method == "head":
-            replay = joined([turn.development, teach.take(~new)])
-            make_head(turn.bundle, turn.development, replay, teach.take(new), out, about)
+            make_head(bundle, development, teach, out, about)
         else:
             protocols = training_protocols(utterances(teach), turn.loop.development, turn.folder)
-            make_tuned(turn.bundle, protocols, out, turn.loop.method, turn.loop.training, about)
+            make_tuned(bundle, protocols, out, turn.loop.method, turn.loop.training, about)
             raw = turn.table(turn.loop.development, out, f"candidate-{turn.number}")
-            rates = rates_of(read_card(turn.bundle)["thresholds"], turn.development)
-            calibrate_bundle(out, raw, rates)
-    return {
-        "candidate": str(out),
-        "new": int(new.sum()),
-        "replay": int((~new).sum()),
-        "method": turn.loop.method,
-    }
+            calibrate_bundle(out, raw, rates_of(read_card(bundle)["thresholds"], development))
+    return {"candidate": str(out), "from": str(root), "labels": len(teach), "method": turn.loop.method}
 
 
 def utterances(samples: Samples) -> list[Utterance]:
@@ -80,7 +79,7 @@ def step_gate(turn: Round) -> dict[str, Any]:
     if turn.state["steps"]["train"]["candidate"] is None:
         return {"promote": False, "why": "no candidate"}
     out = turn.folder / "candidate"
-    about = {"round": str(turn.number), "new_labels": str(turn.state["steps"]["train"]["new"])}
+    about = {"round": str(turn.number), "labels": str(turn.state["steps"]["train"]["labels"])}
     version = next(
         (one for one in versions(turn.registry, turn.loop.name) if is_of(one, turn)),
         None,
