@@ -106,7 +106,7 @@ def watched(development: Samples) -> Watched:
     """References of development data."""
     made = {size: make_reference(development, DriftOptions(window=size)) for size in set(WINDOWS.values())}
     whole = made[WINDOWS["all"]]
-    scores = whole.views["all"].held_out[:, -1] * whole.score[1] + whole.score[0]
+    scores = whole.rows[:, -1] * whole.score[1] + whole.score[0]
     rng, size = np.random.default_rng(4), WINDOWS["all"]
     drawn = [unsure(rng.choice(scores, size, replace=False)) for _ in range(whole.options.windows)]
     return Watched({view: made[size] for view, size in WINDOWS.items()}, np.array(drawn))

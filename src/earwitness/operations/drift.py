@@ -1,8 +1,9 @@
 """Has the world left what a detector was built on? Distances of windows from a reference, and their null.
 
 A reference holds development data: embeddings in the principal components of the development data, at unit
-variance, and scores. A window of what came in is compared with it; how far windows of the same size drawn
-from other development data are is the null. Every distance is standardised by its null, the greatest of them
+variance, and scores. A window of what came in is compared with half of it; how far windows of the same size
+from the other half are is the null. Little data is halved in many ways: one way would be one draw of luck,
+which every window then shares. Every distance is standardised by its null, the greatest of them
 is the statistic, and its own null gives the p-value: that controls the rate of false alarms over all
 distances together (the maximum statistic of P. Westfall and S. Young, Resampling-Based Multiple Testing,
 1993). Windows of a stream add up in a one-sided CUSUM (E. Page, Biometrika 41, 1954) whose bound is set by
@@ -15,10 +16,8 @@ shared out among them.
 Nothing here knows of audio.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,21 +28,19 @@ from earwitness.operations.drift_options import LEAST, VIEWS, DriftOptions
 from earwitness.operations.samples import Samples
 
 MOST_ROWS = 1_000  # of a view's reference
-MOST_HELD_OUT = 20_000  # rows that its null is drawn from
-OWN = 10  # windows that fit into them, at least, for windows to be as good as fresh ones
-SCHEMA = 1
-MOST_BYTES = 1 << 30
+MOST_KEPT = 20_000  # rows that it and its null are drawn from
+A_HALF = 10  # windows of the null that one way to halve little data gives
+OWN = 15
 TINY = 1e-9
 FURTHEST = 4.0  # deviations of the development data
 
 
 @dataclass(frozen=True)
 class View:
-    """One part of the data, with its null; the last column of rows is the score."""
+    """One part of the data; windows are compared with one half of the sources."""
 
-    rows: np.ndarray  # (reference rows, components + 1)
-    held_out: np.ndarray  # (rows, components + 1) that null windows are drawn from
-    inside: float  # mean distance of the reference's rows from each other
+    rows: np.ndarray  # (reference rows, components + 1), the last column being the score
+    inside: float  # mean distance of the rows from each other
     null: dict[str, np.ndarray]  # distance -> (windows,) at the reference's window size
     cusum_bound: float
 
@@ -53,13 +50,16 @@ class Reference:
     """What incoming samples are compared with."""
 
     model: str  # digest of what made the embeddings, or '-'
-    size: int  # development samples
     options: DriftOptions
     mean: np.ndarray  # (dimensions,) of the development data
     spread: np.ndarray  # (dimensions,)
     axes: np.ndarray  # (dimensions, components), which give unit variance
     score: tuple[float, float]  # mean and spread of the scores
     sketch: np.ndarray  # (some rows, dimensions) of the development data, standardised: for the report
+    rows: np.ndarray  # (n, components + 1) of the development data
+    sources: np.ndarray  # (n,) int: what stands on one side
+    labels: np.ndarray  # (n,) int8
+    called_fake: np.ndarray  # (n,) bool
     views: dict[str, View]
 
     def standardise(self, embeddings: np.ndarray) -> np.ndarray:
@@ -128,26 +128,49 @@ def measure(view_rows: np.ndarray, inside: float, window: np.ndarray) -> dict[st
     }
 
 
+def halves(reference: Reference, view: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A way to halve a view: rows to compare with, at most `MOST_ROWS`, and rows to draw windows from.
+
+    Whole sources, until half of the samples are in.
+    """
+    known, counts = np.unique(reference.sources, return_counts=True)
+    order = rng.permutation(len(known))
+    enough = int(np.searchsorted(np.cumsum(counts[order]), len(reference.rows) / 2)) + 1
+    inside = np.isin(reference.sources, known[order[: max(1, min(enough, len(known) - 1))]])
+    every = view == "all"
+    of_class = np.ones(len(inside), bool) if every else reference.labels == (view == "genuine")
+    called = np.ones(len(inside), bool) if every else reference.called_fake == (view == "fake")
+    compared = reference.rows[of_class & inside]
+    return thinned(compared, MOST_ROWS, rng), reference.rows[called & ~inside]
+
+
 def draw_null(
-    rows: np.ndarray,
-    inside: float,
-    held_out: np.ndarray,
+    reference: Reference,
+    view: str,
     size: int,
-    count: int,
     rng: np.random.Generator,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, np.ndarray]:
-    """Distances of windows without drift: name -> (count,).
+    """Distances of windows without drift: name -> (windows,).
 
     They are drawn without replacement, so that each is as good as a fresh one. Where there are too few rows
-    for windows of their own they are drawn with it: they lie further off, and alarms are rarer than stated.
+    they are drawn with it: they lie further off, and alarms are rarer than stated. Where the other half holds
+    sources enough for `OWN` windows, one way to halve the data is enough.
     """
     found: dict[str, list[float]] = {}
-    for _ in range(count):
-        window = held_out[rng.choice(len(held_out), size, replace=size > len(held_out) / OWN)]
-        for name, value in measure(rows, inside, window).items():
-            found.setdefault(name, []).append(value)
-        advance()
+    fixed = len(np.unique(reference.sources)) >= 2 * OWN * size
+    a_half = reference.options.windows if fixed else A_HALF
+    for first in range(0, reference.options.windows, a_half):
+        one = np.random.default_rng(reference.options.seed) if fixed else rng
+        compared, others = halves(reference, view, one)
+        if min(len(compared), len(others)) < LEAST:
+            compared, others = halves(reference, view, np.random.default_rng(reference.options.seed))
+        inside = distances.mean_distance(compared[:, :-1], compared[:, :-1])
+        for _ in range(min(a_half, reference.options.windows - first)):
+            window = others[rng.choice(len(others), size, replace=size > len(others))]
+            for name, value in measure(compared, inside, window).items():
+                found.setdefault(name, []).append(value)
+            advance()
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -190,38 +213,45 @@ def make_reference(
     axes = principal_axes(standard, min(options.components, len(samples) // 4, len(mean)))
     score = (float(samples.scores.mean()), max(float(samples.scores.std()), TINY))
     sketch = standard[rng.permutation(len(samples))[:MOST_ROWS]].astype(np.float32)
-    empty = Reference(samples.model, len(samples), options, mean, spread, axes, score, sketch, {})
-    rows, inside = empty.rows_of(samples), half_of(samples, rng)
-    views = {}
-    for name in VIEWS:
-        called = empty.in_view(samples, name)
-        of_class = np.ones(len(samples), bool) if name == "all" else samples.labels == (name == "genuine")
-        reference, held_out = rows[of_class & inside], rows[called & ~inside]
-        if min(len(reference), len(held_out)) >= LEAST:
-            views[name] = thinned(reference, MOST_ROWS, rng), thinned(held_out, MOST_HELD_OUT, rng)
-    if "all" not in views:
+    chosen = np.sort(rng.permutation(len(samples))[:MOST_KEPT])
+    kept = samples.take(chosen)
+    called = kept.scores < options.threshold
+    start = Reference(
+        samples.model,
+        options,
+        mean,
+        spread,
+        axes,
+        score,
+        sketch,
+        np.zeros((0, 0)),
+        sources_of(kept),
+        kept.labels,
+        called,
+        {},
+    )
+    made = replace(start, rows=start.rows_of(kept))
+    names = [
+        name
+        for name in VIEWS
+        if min(map(len, halves(made, name, np.random.default_rng(options.seed)))) >= LEAST
+    ]
+    if "all" not in names:
         raise InputError("usage", f"half of the sources hold fewer than {LEAST} samples")
-    made = {
-        name: make_view(reference, held_out, options, len(views), rng, advance)
-        for name, (reference, held_out) in views.items()
-    }
-    return Reference(samples.model, len(samples), options, mean, spread, axes, score, sketch, made)
+    views = {name: make_view(made, name, len(names), rng, advance) for name in names}
+    return replace(made, views=views)
 
 
 def make_view(
-    rows: np.ndarray,
-    held_out: np.ndarray,
-    options: DriftOptions,
-    views: int,
-    rng: np.random.Generator,
-    advance: Callable[[], None],
+    reference: Reference, name: str, views: int, rng: np.random.Generator, advance: Callable[[], None]
 ) -> View:
     """A view with its null and the bound of its CUSUM."""
-    inside = distances.mean_distance(rows[:, :-1], rows[:, :-1])
-    null = draw_null(rows, inside, held_out, options.window, options.windows, rng, advance)
+    options = reference.options
+    rows, _ = halves(reference, name, np.random.default_rng(options.seed))
+    null = draw_null(reference, name, options.window, rng, advance)
     statistic = statistics_of(null, null)
     bound = cusum_bound(deviation(statistic, statistic), options.run_length * views)
-    return View(rows, held_out, inside, null, bound)
+    return View(rows, distances.mean_distance(rows[:, :-1], rows[:, :-1]), null, bound)
 
 
 def check_options(options: DriftOptions) -> None:
@@ -242,19 +272,13 @@ def check_options(options: DriftOptions) -> None:
         raise InputError("usage", f"--run-length {options.run_length}: 2 to 100,000 windows")
 
 
-def half_of(samples: Samples, rng: np.random.Generator) -> np.ndarray:
-    """Which samples stand in the reference, (n,) bool: whole sources, until half of the samples are in."""
-    sources = np.array(
-        [
-            name if name not in ("", "-") else f"\0{key}"
-            for name, key in zip(samples.column("source"), samples.ids, strict=True)
-        ]
-    )
-    known, index, counts = np.unique(sources, return_inverse=True, return_counts=True)
-    order = rng.permutation(len(known))
-    enough = int(np.searchsorted(np.cumsum(counts[order]), len(samples) / 2)) + 1
-    chosen = order[: max(1, min(enough, len(known) - 1))]
-    return np.isin(index, chosen)
+def sources_of(samples: Samples) -> np.ndarray:
+    """The source of each sample, (n,) int; one of its own where none is named."""
+    names = [
+        name if name not in ("", "-") else f"\0{key}"
+        for name, key in zip(samples.column("source"), samples.ids, strict=True)
+    ]
+    return np.unique(np.array(names), return_inverse=True)[1]
 
 
 def principal_axes(standard: np.ndarray, count: int) -> np.ndarray:
@@ -289,7 +313,7 @@ def judge(reference: Reference, samples: Samples, view: str = "all") -> Judged:
     null = chosen.null
     if len(rows) != options.window:
         rng = np.random.default_rng([options.seed, len(rows)])
-        null = draw_null(chosen.rows, chosen.inside, chosen.held_out, len(rows), options.windows, rng)
+        null = draw_null(reference, view, len(rows), rng)
     found = measure(chosen.rows, chosen.inside, rows)
     deviations = {name: float(deviation(null[name], value)) for name, value in found.items()}
     statistic, without = max(deviations.values()), statistics_of(null, null)
@@ -332,72 +356,3 @@ def mean_run_length(steps: np.ndarray, bound: float) -> float:
     beneath = np.searchsorted(steps, edges, "right") / len(steps)
     staying = np.diff(beneath, axis=1, prepend=0.0)
     return float(np.linalg.solve(np.eye(STATES) - staying + 1e-12 * np.eye(STATES), np.ones(STATES))[0])
-
-
-def write_reference(reference: Reference, path: Path) -> None:
-    """Write a reference whole or not at all.
-
-    Raises:
-        InputError: `unwritable`.
-    """
-    head = {
-        "schema": SCHEMA,
-        "model": reference.model,
-        "size": reference.size,
-        "options": asdict(reference.options),
-        "score": reference.score,
-        "views": {
-            name: {"inside": view.inside, "cusum_bound": view.cusum_bound, "distances": list(view.null)}
-            for name, view in reference.views.items()
-        },
-    }
-    arrays = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8)}
-    arrays |= {name: getattr(reference, name) for name in ("mean", "spread", "axes", "sketch")}
-    for name, view in reference.views.items():
-        arrays |= {f"{name}.rows": view.rows, f"{name}.held_out": view.held_out}
-        arrays[f"{name}.null"] = np.stack(list(view.null.values()))
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        part.replace(path)
-    except OSError as error:
-        raise InputError("unwritable", f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def read_reference(path: Path) -> Reference:
-    """A reference that `write_reference` wrote.
-
-    Raises:
-        InputError: `bad-reference`: it is missing, damaged, or of another version of earwitness.
-    """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES:,} bytes")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        head = json.loads(arrays["head"].tobytes())
-        if head["schema"] != SCHEMA:
-            raise ValueError(f"of schema {head['schema']}; this version reads {SCHEMA}")
-        views = {}
-        for name, about in head["views"].items():
-            null = dict(zip(about["distances"], arrays[f"{name}.null"], strict=True))
-            rows, held_out = arrays[f"{name}.rows"], arrays[f"{name}.held_out"]
-            views[name] = View(rows, held_out, float(about["inside"]), null, float(about["cusum_bound"]))
-        return Reference(
-            str(head["model"]),
-            int(head["size"]),
-            DriftOptions(**head["options"]),
-            arrays["mean"],
-            arrays["spread"],
-            arrays["axes"],
-            (float(head["score"][0]), float(head["score"][1])),
-            arrays["sketch"],
-            views,
-        )
-    except Exception as error:  # a damaged archive raises nearly anything
-        why = getattr(error, "strerror", None) or str(error)[:120]
-        raise InputError("bad-reference", f"{path}: not a usable drift reference: {why}") from None

@@ -15,9 +15,8 @@ from earwitness.operations.drift import (
     Reference,
     judge,
     make_reference,
-    read_reference,
-    write_reference,
 )
+from earwitness.operations.drift_file import read_reference, write_reference
 from earwitness.operations.drift_options import LEAST, VIEWS, DriftOptions
 from earwitness.operations.drift_watch import digest_of, drifting, read_log, read_state, watch
 from earwitness.operations.embed import embed
@@ -43,7 +42,7 @@ def run_reference(table: Path, out: Path, options: DriftOptions, as_json: bool) 
         made = make_reference(samples, options, lambda: progress.advance(progress.task_ids[0]))
     write_reference(made, out)
     views = {
-        name: {"reference": len(view.rows), "held_out": len(view.held_out), "cusum_bound": view.cusum_bound}
+        name: {"reference": len(view.rows), "cusum_bound": view.cusum_bound}
         for name, view in made.views.items()
     }
     if as_json:
@@ -57,7 +56,7 @@ def run_reference(table: Path, out: Path, options: DriftOptions, as_json: bool) 
     for name in VIEWS:
         if name in views:
             held = views[name]
-            say(f"  {name:<8} {held['reference']} to compare with, null of {held['held_out']} others")
+            say(f"  {name:<8} {held['reference']} to compare with; sum alarms at {held['cusum_bound']:.1f}")
         else:
             say(f"  {name:<8} left out: fewer than {LEAST} such samples on a side")
 

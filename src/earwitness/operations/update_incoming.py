@@ -14,8 +14,9 @@ import numpy as np
 from earwitness.errors import InputError
 from earwitness.evidence.places import is_server, make_base, open_base
 from earwitness.operations.discovery import Known, update_proposals
-from earwitness.operations.drift import judge, make_reference, read_reference, write_reference
+from earwitness.operations.drift import judge, make_reference
 from earwitness.operations.drift_command import as_entry, report
+from earwitness.operations.drift_file import read_reference, write_reference
 from earwitness.operations.drift_options import LEAST, DriftOptions
 from earwitness.operations.embed import embed, stamp, stamp_of
 from earwitness.operations.inputs import find_files
