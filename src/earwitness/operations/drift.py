@@ -237,7 +237,12 @@ def make_reference(
         if min(map(len, halves(made, name, np.random.default_rng(options.seed)))) >= LEAST
     ]
     if "all" not in names:
-        raise InputError("usage", f"half of the sources hold fewer than {LEAST} samples")
+        count = len(np.unique(made.sources))
+        raise InputError(
+            "usage",
+            f"no half of the {count} sources leaves {LEAST} samples on either side: give more data, "
+            "or a table without the column source",
+        )
     views = {name: make_view(made, name, len(names), rng, advance) for name in names}
     return replace(made, views=views)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from earwitness.errors import MissingExtra
 from earwitness.operations.drift import (
     Judged,
     Reference,
@@ -137,16 +138,15 @@ def look(
     closed = watch(reference, digest, samples, folder)
     history = read_log(folder, read_state(folder, digest))
     if closed:
-        report(
-            history,
-            samples.take(range(max(0, len(samples) - reference.options.window), len(samples))),
-            reference,
-            folder / "report.html",
-        )
+        latest = samples.take(range(max(0, len(samples) - reference.options.window), len(samples)))
+        try:
+            report(history, latest, reference, folder / "report.html")
+        except MissingExtra as missing:  # the watch goes on without its page
+            sys.stderr.write(f"no report: {missing}\n")
     for entry in closed:
         say(json.dumps(entry) if as_json else line_of(entry))
-    latest = {entry["view"]: entry for entry in history}
-    alarm = [entry for entry in latest.values() if drifting(entry)]
+    now = {entry["view"]: entry for entry in history}
+    alarm = [entry for entry in now.values() if drifting(entry)]
     if not as_json:
         waiting = {name: len(s.waiting) for name, s in read_state(folder, digest).views.items()}
         say(
