@@ -32,7 +32,6 @@ def test_a_shift_moves_wasserstein_by_itself(shift):
     np.testing.assert_allclose(distances.wasserstein(rows, rows + shift), abs(shift), atol=1e-12)
 
 
-
 def test_jensen_shannon_is_that_of_scipy_and_ends_at_ln_2():
     from scipy.spatial.distance import jensenshannon
 
@@ -54,8 +53,6 @@ def test_energy_is_twice_the_integral_of_squared_differences():
     reference, window = pair(3, 120, 45, 1)
     expected = stats.energy_distance(reference[:, 0], window[:, 0]) ** 2
     assert distances.energy(reference, window) == pytest.approx(expected, abs=1e-9)
-
-
 
 
 def test_frechet_is_that_with_a_matrix_root():
