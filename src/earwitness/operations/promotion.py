@@ -22,8 +22,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from earwitness.decision.bundle import file_digest, read_card
 from earwitness.errors import InputError
 from earwitness.evidence.places import is_server
@@ -43,6 +41,7 @@ from earwitness.operations.registry import (
     version_of,
     versions,
 )
+from earwitness.operations.samples import read_array
 
 MOVE, DEPENDANT = "move.", "dependant."
 MOST_WHY = 1_000  # characters
@@ -159,21 +158,6 @@ def embeddings_of(used: Version, version: Version, vectors: tuple[Path, Path] | 
     """
     arrays = [read_array(path) for path in vectors] if vectors else [None, None]
     return Embeddings(used.embedding, version.embedding, used.digest == version.digest, arrays[0], arrays[1])
-
-
-def read_array(path: Path) -> np.ndarray:
-    """Embeddings (n, size) of an npy file.
-
-    Raises:
-        InputError: `bad-samples`.
-    """
-    try:
-        found = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError("bad-samples", f"{path}: cannot be read as npy: {str(error)[:120]}") from None
-    if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
-        raise InputError("bad-samples", f"{path}: an array of floats is expected")
-    return found
 
 
 def decide(

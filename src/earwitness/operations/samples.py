@@ -144,8 +144,8 @@ def with_logits(row: dict[str, str]) -> dict[str, str]:
     return {**row, "score": repr(real - fake), "logit_fake": repr(fake), "logit_real": repr(real)}
 
 
-def read_vectors(path: Path, count: int, table: Path) -> np.ndarray:
-    """Embeddings (count, size) float32.
+def read_array(path: Path) -> np.ndarray:
+    """The floats of an npy file, left on the disk.
 
     Raises:
         InputError: `bad-samples`.
@@ -154,7 +154,19 @@ def read_vectors(path: Path, count: int, table: Path) -> np.ndarray:
         found = np.load(path, allow_pickle=False, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise InputError("bad-samples", f"{path}: cannot be read as npy: {str(error)[:120]}") from None
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) != count or found.dtype.kind != "f":
+    if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
+        raise InputError("bad-samples", f"{path}: an array of floats is expected")
+    return found
+
+
+def read_vectors(path: Path, count: int, table: Path) -> np.ndarray:
+    """Embeddings (count, size) float32.
+
+    Raises:
+        InputError: `bad-samples`.
+    """
+    found = read_array(path)
+    if found.ndim != 2 or len(found) != count:
         raise InputError(
             "bad-samples",
             f"{path}: an array of floats with a row for each of the {count} of {table.name} is expected",
