@@ -114,7 +114,7 @@ def quarter_of(samples: Samples, rng: np.random.Generator) -> np.ndarray:
     return rng.random(sources.max() + 1)[sources] < 0.25
 
 
-def real(pool: Samples, by_source: bool, window: int = 64, splits: int = 12, fresh: int = 100) -> Cell:
+def real(pool: Samples, by_source: bool, window: int = 64, splits: int = 8, fresh: int = 100) -> Cell:
     """False alarms of windows drawn from a third of the pool that the reference has not seen.
 
     The rate is three times 1 %, as there are three views, so that each view has 1 %.

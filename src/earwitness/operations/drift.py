@@ -27,6 +27,7 @@ from earwitness.metrics import distances
 from earwitness.operations.drift_options import LEAST, VIEWS, DriftOptions
 from earwitness.operations.samples import Samples
 
+AXES = 0.25  # of the development data, which gives the axes
 MOST_ROWS = 1_000  # of a view's reference
 MOST_KEPT = 20_000  # rows that it and its null are drawn from
 A_HALF = 10  # windows of the null that one way to halve little data gives
@@ -51,7 +52,7 @@ class Reference:
 
     model: str  # digest of what made the embeddings, or '-'
     options: DriftOptions
-    mean: np.ndarray  # (dimensions,) of the development data
+    mean: np.ndarray  # (dimensions,) of a part of the development data, as all of the next four
     spread: np.ndarray  # (dimensions,)
     axes: np.ndarray  # (dimensions, components), which give unit variance
     score: tuple[float, float]  # mean and spread of the scores
@@ -129,19 +130,21 @@ def measure(view_rows: np.ndarray, inside: float, window: np.ndarray) -> dict[st
 
 
 def halves(reference: Reference, view: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A way to halve a view: rows to compare with, at most `MOST_ROWS`, and rows to draw windows from.
-
-    Whole sources, until half of the samples are in.
-    """
-    known, counts = np.unique(reference.sources, return_counts=True)
-    order = rng.permutation(len(known))
-    enough = int(np.searchsorted(np.cumsum(counts[order]), len(reference.rows) / 2)) + 1
-    inside = np.isin(reference.sources, known[order[: max(1, min(enough, len(known) - 1))]])
+    """A way to halve a view: rows to compare with, at most `MOST_ROWS`, and rows to draw windows from."""
+    inside = taken(reference.sources, 0.5, rng)
     every = view == "all"
     of_class = np.ones(len(inside), bool) if every else reference.labels == (view == "genuine")
     called = np.ones(len(inside), bool) if every else reference.called_fake == (view == "fake")
     compared = reference.rows[of_class & inside]
     return thinned(compared, MOST_ROWS, rng), reference.rows[called & ~inside]
+
+
+def taken(sources: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Which rows of sources (n,) are in, (n,) bool: whole sources, until this share of the rows is."""
+    known, counts = np.unique(sources, return_counts=True)
+    order = rng.permutation(len(known))
+    enough = int(np.searchsorted(np.cumsum(counts[order]), len(sources) * share)) + 1
+    return np.isin(sources, known[order[: max(1, min(enough, len(known) - 1))]])
 
 
 def draw_null(
@@ -189,9 +192,10 @@ def make_reference(
 ) -> Reference:
     """A reference of development samples that the model was not trained on.
 
-    Half of the sources (column `source`; of the samples where it names none) become the reference, windows
-    without drift are drawn from the other half: with sources named, others of their kind are no drift, and
-    less is noticed. `fake` and `genuine` are left out where there are too few samples.
+    A quarter of the sources (column `source`; of the samples where it names none) gives the axes: these fit
+    what they were made of better than anything else, and must not see the rest. Half of that is compared
+    with, windows without drift come from the other half. So with sources named, others of their kind are
+    no drift, and less is noticed. `fake` and `genuine` are left out where there are too few samples.
 
     Args:
         samples: development data; the views by class need the column `label`.
@@ -203,32 +207,30 @@ def make_reference(
     """
     check_options(options)
     rng = np.random.default_rng(options.seed)
-    if len(samples) < 2 * LEAST:
-        raise InputError("usage", f"a drift reference takes {2 * LEAST} samples; there are {len(samples)}")
-    mean, spread = samples.embeddings.mean(0, dtype=float), samples.embeddings.std(0, dtype=float)
+    if len(samples) < 3 * LEAST:
+        raise InputError("usage", f"a drift reference takes {3 * LEAST} samples; there are {len(samples)}")
+    seen = taken(sources_of(samples), AXES, rng)
+    learnt, rest = samples.take(seen), samples.take(~seen)
+    mean, spread = learnt.embeddings.mean(0, dtype=float), learnt.embeddings.std(0, dtype=float)
     if not (spread > TINY).any():
         raise InputError("bad-samples", "the embeddings of the development data are all alike")
     spread = np.where(spread > TINY, spread, 1.0)
-    standard = (samples.embeddings - mean) / spread
-    axes = principal_axes(standard, min(options.components, len(samples) // 4, len(mean)))
-    score = (float(samples.scores.mean()), max(float(samples.scores.std()), TINY))
-    sketch = standard[rng.permutation(len(samples))[:MOST_ROWS]].astype(np.float32)
-    chosen = np.sort(rng.permutation(len(samples))[:MOST_KEPT])
-    kept = samples.take(chosen)
-    called = kept.scores < options.threshold
+    axes = principal_axes((learnt.embeddings - mean) / spread, min(options.components, len(learnt) // 4))
+    kept = rest.take(np.sort(rng.permutation(len(rest))[:MOST_KEPT]))
+    sketch = ((rest.embeddings - mean) / spread)[rng.permutation(len(rest))[:MOST_ROWS]].astype(np.float32)
     start = Reference(
-        samples.model,
-        options,
-        mean,
-        spread,
-        axes,
-        score,
-        sketch,
-        np.zeros((0, 0)),
-        sources_of(kept),
-        kept.labels,
-        called,
-        {},
+        model=samples.model,
+        options=options,
+        mean=mean,
+        spread=spread,
+        axes=axes,
+        score=(float(learnt.scores.mean()), max(float(learnt.scores.std()), TINY)),
+        sketch=sketch,
+        rows=np.zeros((0, 0)),
+        sources=sources_of(kept),
+        labels=kept.labels,
+        called_fake=kept.scores < options.threshold,
+        views={},
     )
     made = replace(start, rows=start.rows_of(kept))
     names = [
