@@ -5,8 +5,12 @@ light and dark screens; the plots' colours follow.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from html import escape
+from pathlib import Path
 from typing import Any
+
+from earwitness.errors import InputError
 
 TITLES = {  # of metrics, and the unit they are shown in
     "eer": ("EER", "%"),
@@ -95,6 +99,24 @@ def page(report: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
         + "\n".join(part for part in parts if part)
         + "\n</body>\n</html>\n"
     )
+
+
+def write_page(path: Path, content: str, what: str) -> None:
+    """Write a page whole or not at all; `what` names it in an error.
+
+    Raises:
+        InputError: `unwritable`.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(content, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError("unwritable", f"{path}: {what} cannot be written: {why}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def text(value: object) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from earwitness.errors import InputError, needs_extra
 from earwitness.metrics.distances import wasserstein
-from earwitness.metrics.page import STYLE, inline, table, text
+from earwitness.metrics.page import STYLE, inline, table, text, write_page
 from earwitness.metrics.plots import BLUE, GREY, SETTINGS, VERMILLION, legible
 from earwitness.operations.samples import Samples
 
@@ -68,16 +68,7 @@ def write_report(
             f"the latest window has {rows.shape[1]} dimensions, the reference {reference_view.shape[1]}, "
             f"and {len(names)} are named",
         )
-    content = page(history, latest, reference_view, rows, names)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(content, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        why = error.strerror or error
-        raise InputError("unwritable", f"{path}: the report cannot be written: {why}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_page(path, page(history, latest, reference_view, rows, names), "the report")
 
 
 def page(

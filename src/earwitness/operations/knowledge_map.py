@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from earwitness.errors import InputError
 from earwitness.evidence.knowledge import Entry, Knowledge
-from earwitness.metrics.page import STYLE, text
+from earwitness.metrics.page import STYLE, text, write_page
 from earwitness.operations.knowledge_matrix import Matrix, best, likeness, load
 from earwitness.operations.knowledge_stats import LABELS, label_of
 
@@ -79,16 +78,7 @@ def write_map(base: Knowledge, path: Path, seed: int = 0) -> None:
         InputError: `unwritable`.
     """
     matrix = load(base, MOST_POINTS, seed=seed)
-    content = page(base, matrix)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(content, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        why = error.strerror or error
-        raise InputError("unwritable", f"{path}: the map cannot be written: {why}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_page(path, page(base, matrix), "the map")
 
 
 def page(base: Knowledge, matrix: Matrix) -> str:
