@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 VerdictName = Literal["fake", "genuine", "uncertain", "no-speech", "error"]
 VERDICTS: tuple[VerdictName, ...] = ("fake", "genuine", "uncertain", "no-speech", "error")
+Basis = Literal["acoustic", "watermark", "conflict", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,29 @@ class Remembered:
 
 
 @dataclass(frozen=True)
+class Like:
+    """A labelled recording of a tracer that another is like."""
+
+    id: str
+    name: str  # who made it
+    similarity: float  # cosine
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Who made a recording if it is fake; whether it is fake is for the verdict to say."""
+
+    label: str | None  # a name of the tracer, or "none of these"; None where nothing could be heard
+    confidence: float | None  # of the label, 0 to 1
+    known: float | None  # share of held-out known recordings at least as strange, (0, 1]
+    nearest_name: str | None  # the name that would be given if one had to be
+    level: str  # of the names: architecture or family
+    basis: Basis  # unknown: nothing was heard
+    note: str = ""  # what the verdict has against it; "" where it is fake
+    neighbours: tuple[Like, ...] = ()  # nearest first
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The answer for one recording; `earwitness.evidence.verdict.to_record` gives its JSON form."""
 
@@ -154,4 +178,5 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     error: Failure | None = None
     remembered: Remembered | None = None
+    attribution: Attribution | None = None
     heard: Heard | None = field(default=None, repr=False, compare=False)

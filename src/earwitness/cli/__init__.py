@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from earwitness.cli.attribute import ATTRIBUTE_HELP, attribute, tracer_app
 from earwitness.cli.common import complain
 from earwitness.cli.corpus import corpus_app
 from earwitness.cli.discover import discover_app
@@ -25,6 +26,7 @@ from earwitness.cli.registry import PROMOTE_HELP, ROLLBACK_HELP, promote, regist
 from earwitness.cli.select import SELECT_HELP, select
 from earwitness.cli.train import train_app
 from earwitness.cli.update import UPDATE_HELP, update
+from earwitness.cli.watermark import watermark_app
 
 app = typer.Typer(
     name="earwitness",
@@ -41,6 +43,8 @@ app.add_typer(knowledge_app, name="knowledge")
 app.add_typer(drift_app, name="drift")
 app.add_typer(discover_app, name="discover")
 app.add_typer(registry_app, name="registry")
+app.add_typer(tracer_app, name="tracer")
+app.add_typer(watermark_app, name="watermark")
 
 EXIT_HELP = """\b
 Exit codes:
@@ -60,6 +64,7 @@ Examples:
   find . -name '*.mp3' -print0 | earwitness scan -
   earwitness scan upload.wav --fail-on fake,uncertain,no-speech
   earwitness scan inbox/ --knowledge known.db
+  earwitness scan inbox/ --attribute tracer.npz
   ffmpeg -i rtsp://... -t 60 -f wav - | earwitness scan /dev/stdin
 """
 
@@ -136,6 +141,12 @@ def scan(
         str | None,
         typer.Option(metavar="FILE", help="Compare with the recordings of this knowledge base too."),
     ] = None,
+    tracer: Annotated[
+        str | None,
+        typer.Option(
+            "--attribute", metavar="TRACER", help="Also say who made it if it is fake; see `tracer learn`."
+        ),
+    ] = None,
     no_gate: Annotated[
         bool, typer.Option("--no-gate", help="Also score what holds no speech or is damaged.")
     ] = False,
@@ -163,7 +174,13 @@ def scan(
 
     try:
         options = ScanOptions(
-            prior, not no_gate, timeline, threads, parse_engine(engine), knowledge=knowledge
+            prior,
+            not no_gate,
+            timeline,
+            threads,
+            parse_engine(engine),
+            knowledge=knowledge,
+            tracer=tracer,
         )
         code = run_scan(paths, options, model, Outputs(as_json, csv, resume, rttm, labels), fail_on)
     except (EarwitnessError, ValueError) as error:
@@ -186,6 +203,7 @@ app.command(epilog=EVALUATE_HELP)(evaluate)
 app.command(epilog=EVALUATE_SPANS_HELP)(evaluate_spans)
 app.command(epilog=CALIBRATE_HELP)(calibrate)
 app.command(epilog=EMBED_HELP)(embed)
+app.command(epilog=ATTRIBUTE_HELP)(attribute)
 app.command(epilog=SELECT_HELP)(select)
 app.command(epilog=UPDATE_HELP)(update)
 app.command(epilog=PROMOTE_HELP)(promote)

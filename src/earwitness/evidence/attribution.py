@@ -36,6 +36,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from earwitness.errors import InputError
+from earwitness.types import Like
 
 Level = Literal["architecture", "family"]
 Method = Literal["knn", "linear"]
@@ -55,15 +56,6 @@ KINDS = {"about": "|u1", "embeddings": "<f4", "codes": "<i4", "weights": "<f8", 
 KINDS |= {"toward": "<f8", "judged": "<f8"}
 ABOUT = ("space", "level", "names", "ids", "method", "by", "false_rejection")
 DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError)
-
-
-@dataclass(frozen=True)
-class Like:
-    """A labelled recording that is like the one asked about."""
-
-    id: str
-    name: str
-    similarity: float  # cosine
 
 
 @dataclass(frozen=True)

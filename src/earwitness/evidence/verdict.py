@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from earwitness.decision.calibration import posterior_of_fake
-from earwitness.types import Remembered, Thresholds, Verdict, VerdictName, Window
+from earwitness.types import Attribution, Remembered, Thresholds, Verdict, VerdictName, Window
 
 SCHEMA = 1
 
@@ -73,6 +73,8 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
     }
     if verdict.remembered:
         record["knowledge"] = remembered_record(verdict.remembered)
+    if verdict.attribution:
+        record["attribution"] = attribution_record(verdict.attribution)
     if timeline:
         steps = [None if p is None else rounded(p, 3) for p in timeline.p_fake]
         record["timeline"] = {"step_s": timeline.step_s, "p_fake": steps}
@@ -88,6 +90,13 @@ def remembered_record(remembered: Remembered) -> dict[str, Any]:
     ]
     numbers = {key: rounded(values[key]) for key in ("detector_llr", "retrieval")}
     return {**values, **numbers, "neighbours": near}
+
+
+def attribution_record(found: Attribution) -> dict[str, Any]:
+    """The JSON form of who made it, if it is fake."""
+    near = [{**vars(one), "similarity": rounded(one.similarity)} for one in found.neighbours]
+    numbers = {key: rounded(getattr(found, key)) for key in ("confidence", "known")}
+    return {**vars(found), **numbers, "neighbours": near}
 
 
 def rounded(value: float | None, digits: int = 6) -> float | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from earwitness.audio.io import Source
-from earwitness.decision.bundle import read_card
+from earwitness.decision.bundle import file_digest, read_card
 from earwitness.decision.detector import choose_engine, read_settings
 from earwitness.errors import InputError
 from earwitness.evidence.verdict import printable_path, to_record
@@ -46,7 +46,7 @@ def run_scan(
 
     Raises:
         InputError: nothing to scan, an unknown verdict in `fail_on`, a journal of other work, an output
-            that cannot be written, or of spans that the model cannot tell.
+            that cannot be written, or of spans that the model cannot tell, a tracer of another model.
         ModelError: the bundle cannot be used.
         ValueError: the prior is not between 0 and 1.
     """
@@ -56,6 +56,10 @@ def run_scan(
     folder = bundle_of(model)
     card = read_card(folder)  # before any file is written
     choose_engine(card, options.engine)
+    if options.tracer:
+        from earwitness.operations.attribute import open_tracer, space_of_card
+
+        open_tracer(options.tracer, space_of_card(card))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     wanted = parse_verdicts(fail_on)
@@ -181,7 +185,8 @@ def journal_head(card: dict[str, Any], options: ScanOptions) -> dict[str, Any]:
         "prior": options.prior,
         "gate": options.gate,
         "timeline": options.timeline,
-        **({"knowledge": named_base(options.knowledge)} if options.knowledge else {}),
+        "knowledge": named_base(options.knowledge) if options.knowledge else None,
+        "tracer": file_digest(Path(options.tracer)) if options.tracer else None,
     }
 
 

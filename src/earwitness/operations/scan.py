@@ -8,9 +8,9 @@ fails yields a verdict `error`; the others go on.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -47,6 +47,7 @@ class ScanOptions:
     engine: Engine = "auto"
     keep: bool = False  # give `Verdict.heard`, which a knowledge base compares
     knowledge: str | Path | None = None  # a knowledge base to consult
+    tracer: str | Path | None = None  # a tracer, to say who made it if it is fake
 
 
 @dataclass
@@ -79,6 +80,7 @@ def scan(
     gate: bool = ScanOptions.gate,
     timeline: bool = ScanOptions.timeline,
     knowledge: str | Path | None = None,
+    attribute: str | Path | None = None,
 ) -> Verdict:
     """The verdict on one recording.
 
@@ -91,15 +93,16 @@ def scan(
         gate: refuse recordings without speech; without it they are scored all the same.
         timeline: also give P(fake) step by step.
         knowledge: a knowledge base; its neighbours and the LLR fused with theirs are in the verdict.
+        attribute: a tracer; who it says made the recording, if it is fake, is in the verdict.
 
     Raises:
-        InputError: the knowledge base cannot be used, or is of another model.
+        InputError: the knowledge base or the tracer cannot be used, or is of another model.
         ModelError: the bundle cannot be used.
         ValueError: `prior` is not between 0 and 1.
 
     A recording that cannot be read gives a verdict `error`, not an exception.
     """
-    options = ScanOptions(prior, gate, timeline, knowledge=knowledge)
+    options = ScanOptions(prior, gate, timeline, knowledge=knowledge, tracer=attribute)
     check(options)
     detector = model if isinstance(model, Detector) else open_detector(model, options, workers=1)
     if isinstance(source, np.ndarray):
@@ -117,7 +120,7 @@ def scan_many(
     """Verdicts on many recordings, as they come (not in the order given), each exactly once.
 
     Raises:
-        InputError: the knowledge base cannot be used, or is of another model.
+        InputError: the knowledge base or the tracer cannot be used, or is of another model.
         ModelError: the bundle cannot be used.
         ValueError: `prior` is not between 0 and 1.
     """
@@ -134,18 +137,25 @@ def scan_many(
 
 @contextmanager
 def consulted(detector: Detector, options: ScanOptions) -> Iterator[Callable[[Verdict], Verdict]]:
-    """A function that adds to a verdict what the knowledge base says, where there is one.
+    """A function that adds to a verdict what knowledge base and tracer say, where there are any.
 
-    It is called by the thread that opened the base, one verdict at a time.
+    It is called by the thread that opened the base, one verdict at a time. The tracer comes last, for
+    it speaks of the final verdict.
     """
-    if options.knowledge is None:
-        yield lambda verdict: verdict
-        return
-    from earwitness.evidence.consult import consult
-    from earwitness.evidence.places import open_base
+    steps: list[Callable[[Verdict], Verdict]] = []
+    with ExitStack() as stack:
+        if options.knowledge is not None:
+            from earwitness.evidence.consult import consult
+            from earwitness.evidence.places import open_base
 
-    with open_base(options.knowledge, detector.id) as base:
-        yield lambda verdict: consult(verdict, base)
+            base = stack.enter_context(open_base(options.knowledge, detector.id))
+            steps.append(lambda verdict: consult(verdict, base))
+        if options.tracer is not None:
+            from earwitness.operations.attribute import attributed, open_tracer
+
+            tracer = open_tracer(options.tracer, detector.id.space)
+            steps.append(lambda verdict: attributed(verdict, tracer))
+        yield lambda verdict: reduce(lambda found, step: step(found), steps, verdict)
 
 
 def scan_groups(
@@ -325,8 +335,8 @@ def listen(
 
 
 def note_voice(heard: Hearing, audio: np.ndarray, options: ScanOptions) -> None:
-    """Keep the voice's profile of the first stretch that has one."""
-    if wants_heard(options) and heard.profile is None:
+    """Keep the voice's profile of the first stretch that has one, where a knowledge base may want it."""
+    if (options.keep or options.knowledge is not None) and heard.profile is None:
         from earwitness.evidence.profile import profile
 
         heard.profile = profile(audio)
@@ -422,8 +432,8 @@ def judge(detector: Detector, heard: Hearing, options: ScanOptions) -> Verdict:
 
 
 def wants_heard(options: ScanOptions) -> bool:
-    """Whether embeddings and profiles are asked for."""
-    return options.keep or options.knowledge is not None
+    """Whether embeddings are asked for."""
+    return options.keep or options.knowledge is not None or options.tracer is not None
 
 
 def kept(heard: Hearing) -> Heard:

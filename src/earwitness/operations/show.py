@@ -84,6 +84,8 @@ def remarks(record: dict[str, Any]) -> list[str]:
         lines += [neighbour(one) for one in record["knowledge"]["neighbours"][:1]]
         if record["knowledge"]["decided_by"] == "knowledge":
             lines.append(record["rule"])
+    if record.get("attribution") and record["attribution"]["label"] is not None:
+        lines += [maker(record["attribution"], record["verdict"])]
     return lines + [warning for warning in record["warnings"] if warning != NOT_CALIBRATED]
 
 
@@ -91,6 +93,20 @@ def neighbour(near: dict[str, Any]) -> str:
     """What of a knowledge base a recording is nearest to."""
     label = "genuine" if near["bona_fide"] else f"fake by {near['generator']}"
     return f"nearest known: {label}, similarity {near['similarity']:.2f}, {near['path']}"
+
+
+def maker(found: dict[str, Any], verdict: str) -> str:
+    """Who made a recording if it is fake, never without the verdict."""
+    who = f"{found['label']} (confidence {found['confidence']:.2f})"
+    if found["label"] != found["nearest_name"]:
+        who += f", most like {found['nearest_name']}"
+    who += "".join(f"; nearest: {similar(one)}" for one in found["neighbours"][:1])
+    return f"fake, made by: {who}" if verdict == "fake" else f"{verdict}; if it is fake, made by: {who}"
+
+
+def similar(one: dict[str, Any]) -> str:
+    """A labelled recording that another is like."""
+    return f"{one['name']} {one['similarity']:.2f} [{one['id']}]"
 
 
 def draw(record: dict[str, Any], width: int) -> list[Text]:
