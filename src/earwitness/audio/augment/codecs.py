@@ -41,6 +41,7 @@ class Codec:
     container: str  # FFmpeg's name, or libsndfile's, which is in capitals
     sample_rates: tuple[int, ...]
     bit_rates: tuple[int | None, ...] = (None,)  # bit/s; None: it has no choice
+    asked_for: tuple[int, ...] = ()  # bit rates that `encode` never draws: seeded recipes stay what they were
 
     @property
     def sndfile(self) -> bool:
@@ -57,7 +58,7 @@ CODECS: dict[str, Codec] = {
     "gsm": Codec("GSM610", "WAV", (8_000,)),
     "mp3": Codec("libmp3lame", "mp3", (16_000, 22_050, 44_100), (32_000, 48_000, 64_000, 128_000)),
     "mulaw": Codec("pcm_mulaw", "wav", (8_000, 16_000)),
-    "opus": Codec("libopus", "ogg", (16_000, 48_000), (12_000, 16_000, 24_000, 48_000)),
+    "opus": Codec("libopus", "ogg", (16_000, 48_000), (12_000, 16_000, 24_000, 48_000), (8_000, 6_000)),
     "vorbis": Codec("VORBIS", "OGG", (16_000, 22_050), tuple(VORBIS_COMPRESSION)),
 }
 
@@ -98,7 +99,7 @@ def transmit(
     """
     how = find_codec(codec)
     hertz = pick(codec, "sample rates", sample_rate, how.sample_rates)
-    bits = pick(codec, "bit rates", bit_rate, how.bit_rates)
+    bits = bit_rate if bit_rate in how.asked_for else pick(codec, "bit rates", bit_rate, how.bit_rates)
     if len(audio) < SHORTEST:
         raise InputError("too-short", f"{codec} needs {SHORTEST} samples at least, found {len(audio)}")
     late = delay(codec, hertz, bits)
