@@ -140,6 +140,21 @@ class Like:
 
 
 @dataclass(frozen=True)
+class Watermark:
+    """What was read of a watermark; it says who marked a recording, not whether that is fake."""
+
+    scheme: str
+    marked: bool
+    score: float
+    chance: float  # of such a score without a mark
+    name: str | None  # whom it names; None without a mark, or where the scheme names nobody
+    confidence: float | None
+    readable: bool  # whether the name can be relied upon
+    bits: tuple[int, ...]
+    spans: tuple[tuple[float, float], ...]  # marked stretches, seconds, where the scheme can say
+
+
+@dataclass(frozen=True)
 class Attribution:
     """Who made a recording if it is fake; whether it is fake is for the verdict to say."""
 
@@ -147,8 +162,8 @@ class Attribution:
     confidence: float | None  # of the label, 0 to 1
     known: float | None  # share of held-out known recordings at least as strange, (0, 1]
     nearest_name: str | None  # the name that would be given if one had to be
-    level: str  # of the names: architecture or family
-    basis: Basis  # unknown: nothing was heard
+    level: str  # of a tracer's names: architecture or family
+    basis: Basis  # unknown: nothing was heard; conflict: watermark and sound name two, so nobody is named
     note: str = ""  # what the verdict has against it; "" where it is fake
     neighbours: tuple[Like, ...] = ()  # nearest first
 
@@ -178,5 +193,6 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     error: Failure | None = None
     remembered: Remembered | None = None
+    watermark: Watermark | None = None
     attribution: Attribution | None = None
     heard: Heard | None = field(default=None, repr=False, compare=False)

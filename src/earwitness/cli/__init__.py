@@ -64,7 +64,7 @@ Examples:
   find . -name '*.mp3' -print0 | earwitness scan -
   earwitness scan upload.wav --fail-on fake,uncertain,no-speech
   earwitness scan inbox/ --knowledge known.db
-  earwitness scan inbox/ --attribute tracer.npz
+  earwitness scan inbox/ --attribute tracer.npz --watermark fakemark
   ffmpeg -i rtsp://... -t 60 -f wav - | earwitness scan /dev/stdin
 """
 
@@ -147,6 +147,10 @@ def scan(
             "--attribute", metavar="TRACER", help="Also say who made it if it is fake; see `tracer learn`."
         ),
     ] = None,
+    watermark: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Also look for this watermark; see `watermark list`."),
+    ] = None,
     no_gate: Annotated[
         bool, typer.Option("--no-gate", help="Also score what holds no speech or is damaged.")
     ] = False,
@@ -181,6 +185,7 @@ def scan(
             parse_engine(engine),
             knowledge=knowledge,
             tracer=tracer,
+            watermark=watermark,
         )
         code = run_scan(paths, options, model, Outputs(as_json, csv, resume, rttm, labels), fail_on)
     except (EarwitnessError, ValueError) as error:

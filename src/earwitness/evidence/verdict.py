@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from earwitness.decision.calibration import posterior_of_fake
-from earwitness.types import Attribution, Remembered, Thresholds, Verdict, VerdictName, Window
+from earwitness.types import Attribution, Remembered, Thresholds, Verdict, VerdictName, Watermark, Window
 
 SCHEMA = 1
 
@@ -73,6 +73,8 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
     }
     if verdict.remembered:
         record["knowledge"] = remembered_record(verdict.remembered)
+    if verdict.watermark:
+        record["watermark"] = watermark_record(verdict.watermark)
     if verdict.attribution:
         record["attribution"] = attribution_record(verdict.attribution)
     if timeline:
@@ -90,6 +92,13 @@ def remembered_record(remembered: Remembered) -> dict[str, Any]:
     ]
     numbers = {key: rounded(values[key]) for key in ("detector_llr", "retrieval")}
     return {**values, **numbers, "neighbours": near}
+
+
+def watermark_record(found: Watermark) -> dict[str, Any]:
+    """The JSON form of what was read of a watermark."""
+    spans = [{"start_s": start_s, "end_s": end_s} for start_s, end_s in found.spans]
+    numbers = {key: rounded(getattr(found, key)) for key in ("score", "confidence")}
+    return {**vars(found), **numbers, "bits": list(found.bits), "spans": spans}
 
 
 def attribution_record(found: Attribution) -> dict[str, Any]:

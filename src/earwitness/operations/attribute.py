@@ -54,7 +54,14 @@ def attributed(verdict: Verdict, tracer: Tracer) -> Verdict:
     (said,) = tracing.trace(tracer, verdict.heard.embeddings.mean(0, keepdims=True))
     note += ": the name holds only if the recording is fake all the same" if note else ""
     found = Attribution(
-        said.label, said.confidence, said.known, said.nearest_name, tracer.level, "acoustic", note, said.neighbours
+        said.label,
+        said.confidence,
+        said.known,
+        said.nearest_name,
+        tracer.level,
+        "acoustic",
+        note,
+        said.neighbours,
     )
     return replace(verdict, attribution=found)
 

@@ -26,7 +26,8 @@ from earwitness.audio.protocol import COLUMNS, MORE, Utterance, write_protocol
 from earwitness.decision.bundle import file_digest
 from earwitness.errors import InputError
 from earwitness.operations.corpus_memory import LeftOut, Memory
-from earwitness.operations.scan import available_processors, unexpected
+from earwitness.operations.hearing import unexpected
+from earwitness.operations.scan import available_processors
 from earwitness.operations.show import make_progress, visible
 from earwitness.types import Failure
 

@@ -18,9 +18,10 @@ from earwitness.decision.detector import choose_engine, read_settings
 from earwitness.errors import InputError
 from earwitness.evidence.verdict import printable_path, to_record
 from earwitness.operations.exports import LABELS_END, SpanFiles, safe_names
+from earwitness.operations.hearing import NOT_CALIBRATED, opened_scheme
 from earwitness.operations.inputs import find_files, read_list, real_name
 from earwitness.operations.journal import Journal, Key
-from earwitness.operations.scan import NOT_CALIBRATED, ScanOptions, bundle_of, check, scan_many
+from earwitness.operations.scan import ScanOptions, bundle_of, check, scan_many
 from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise, visible
 from earwitness.types import VERDICTS
 
@@ -187,6 +188,7 @@ def journal_head(card: dict[str, Any], options: ScanOptions) -> dict[str, Any]:
         "timeline": options.timeline,
         "knowledge": named_base(options.knowledge) if options.knowledge else None,
         "tracer": file_digest(Path(options.tracer)) if options.tracer else None,
+        "watermark": opened_scheme(options.watermark).digest if options.watermark else None,
     }
 
 

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from earwitness.errors import InputError
-from earwitness.operations.scan import NOT_CALIBRATED
+from earwitness.operations.hearing import NOT_CALIBRATED
 from earwitness.types import VERDICTS
 
 COLOURS = {
@@ -84,8 +84,10 @@ def remarks(record: dict[str, Any]) -> list[str]:
         lines += [neighbour(one) for one in record["knowledge"]["neighbours"][:1]]
         if record["knowledge"]["decided_by"] == "knowledge":
             lines.append(record["rule"])
-    if record.get("attribution") and record["attribution"]["label"] is not None:
-        lines += [maker(record["attribution"], record["verdict"])]
+    if record.get("watermark") and record["watermark"]["marked"]:
+        lines.append(mark(record["watermark"]))
+    if record.get("attribution"):
+        lines += maker(record["attribution"], record["verdict"])
     return lines + [warning for warning in record["warnings"] if warning != NOT_CALIBRATED]
 
 
@@ -95,13 +97,26 @@ def neighbour(near: dict[str, Any]) -> str:
     return f"nearest known: {label}, similarity {near['similarity']:.2f}, {near['path']}"
 
 
-def maker(found: dict[str, Any], verdict: str) -> str:
+def mark(found: dict[str, Any]) -> str:
+    """A watermark that was found; it says who marked a recording, not that it is fake."""
+    named = f", says {found['name']} ({found['confidence']:.2f})" if found["name"] else ""
+    unread = "" if found["readable"] or not found["name"] else ", not to be relied upon"
+    return f"marked by {found['scheme']}{named}{unread}; chance without a mark {found['chance']:.1g}"
+
+
+def maker(found: dict[str, Any], verdict: str) -> list[str]:
     """Who made a recording if it is fake, never without the verdict."""
+    if found["basis"] == "conflict":
+        return [f"conflict: {found['note']}; a person should listen"]
+    if found["label"] is None:
+        return []
+    if found["basis"] == "watermark":
+        return [f"{verdict}; {found['note']}"]
     who = f"{found['label']} (confidence {found['confidence']:.2f})"
     if found["label"] != found["nearest_name"]:
         who += f", most like {found['nearest_name']}"
     who += "".join(f"; nearest: {similar(one)}" for one in found["neighbours"][:1])
-    return f"fake, made by: {who}" if verdict == "fake" else f"{verdict}; if it is fake, made by: {who}"
+    return [f"fake, made by: {who}" if verdict == "fake" else f"{verdict}; if it is fake, made by: {who}"]
 
 
 def similar(one: dict[str, Any]) -> str:

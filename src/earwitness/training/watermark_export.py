@@ -1,0 +1,186 @@
+"""A trained watermark to a folder that needs no torch: two graphs, the messages, and a card.
+
+    python -m earwitness.training.watermark_export RUN --unmarked PROTOCOL... --name NAME --out FOLDER
+
+The threshold of presence comes from recordings that nobody marked and that the run has not heard, as they are
+and disturbed (`evidence.watermark.fit_presence`).
+"""
+
+import argparse
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from earwitness.audio.augment.distortions import distort, training_names
+from earwitness.audio.io import SAMPLE_RATE, load
+from earwitness.audio.protocol import Utterance, read_protocols
+from earwitness.decision.bundle import file_digest
+from earwitness.decision.graph import drop_guards, strip
+from earwitness.errors import InputError, ModelError
+from earwitness.evidence.watermark import WINDOW_S, Presence, Scheme, fit_presence
+from earwitness.evidence.watermark_bundle import CARD, GENERATOR, MESSAGES, READER, open_folder
+from earwitness.training.checkpoints import load as load_checkpoint
+from earwitness.training.export import halve
+from earwitness.training.fakemark import Hosts, Marking, State, make, restore
+from earwitness.training.magnitudes import BINS
+from earwitness.training.marking import ADDED, SIGNED, read
+from earwitness.training.runs import read_json
+from earwitness.training.seanet import HOP
+
+VERSIONS = 4  # of each unmarked recording: as it is, and disturbed
+FALSE_ALARM = 1e-4  # a tenth of what is promised: what is met later differs from what this was fitted to
+LOOSE = Presence(0.0, 1.0, 0.01)  # while the threshold is not known
+LICENCE = "see LICENSE and NOTICE.md: Whisper's encoder is MIT, copyright 2022 OpenAI"
+LONGEST = 100_000  # hops or frames that a graph is made for
+
+
+class Reader(nn.Module):
+    """The reader of a scheme with bits, as its graph has it."""
+
+    def __init__(self, scheme: Any, network: nn.Module) -> None:
+        super().__init__()
+        self.scheme, self.network = scheme, network
+
+    def forward(self, audio: Tensor) -> Any:
+        return self.network(audio) if self.scheme == "timbre" else read(self.scheme, self.network, audio)
+
+
+def write_graphs(how: Marking, state: State, folder: Path) -> None:
+    """Write generator and reader for one clip of any length.
+
+    Raises:
+        ModelError: a network cannot be expressed.
+    """
+    hops, frames = (torch.export.Dim(name, min=4, max=LONGEST) for name in ("hops", "frames"))
+    waveform, spectrum = torch.randn(1, HOP * 100) * 0.1, torch.rand(1, BINS, 130)
+    message = torch.randn(1, state.messages.shape[1])
+    by_hops, by_frames = {1: HOP * hops}, {2: frames}
+    if how.scheme in ADDED:
+        given, shapes, out = {"host": waveform}, {"host": by_hops}, "proposed"
+    else:
+        given, shapes, out = {"magnitude": spectrum}, {"magnitude": by_frames}, "factor"
+    write_graph(
+        state.generator, {**given, "message": message}, {**shapes, "message": {}}, [out], folder / GENERATOR
+    )
+    if how.scheme == "timbre":
+        given, shapes, outs = {"magnitude": spectrum}, {"magnitude": by_frames}, ["says"]
+    else:
+        given, shapes, outs = {"waveform": waveform}, {"waveform": by_hops}, ["marked", "says"]
+    reader = state.reader if how.scheme in SIGNED else Reader(how.scheme, state.reader)
+    write_graph(reader, given, shapes, outs, folder / READER)
+
+
+def write_graph(
+    network: nn.Module, given: dict[str, Tensor], shapes: dict[str, Any], outputs: list[str], target: Path
+) -> None:
+    """Write a network that takes these inputs in this order; large weights in half precision."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.half().float()
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                network.eval(),
+                tuple(given.values()),
+                input_names=list(given),
+                output_names=outputs,
+                dynamic_shapes=tuple(shapes.values()),
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises a dozen kinds
+        raise ModelError(f"{target}: cannot be expressed as a graph: {str(error)[:300]}") from error
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)
+    assert program is not None
+    strip(program.model)
+    drop_guards(program.model)
+    program.save(str(target))
+    halve(target)
+
+
+def unmarked_scores(scheme: Scheme, items: Sequence[Utterance]) -> np.ndarray:
+    """Scores of windows that nobody marked, each recording as it is and disturbed, (windows,)."""
+    rng, names, scores = np.random.default_rng(3), training_names(), []
+    for item in items:
+        try:
+            audio = load(item.path)[: round(WINDOW_S * SAMPLE_RATE)]
+        except InputError:
+            continue
+        for version in range(VERSIONS if len(audio) >= SAMPLE_RATE else 0):
+            changed = distort(audio, names[rng.integers(len(names))], rng) if version else audio
+            scores.append(scheme.read(changed).score)
+    return np.array(scores)
+
+
+def write_card(
+    folder: Path, name: str, how: Marking, state: State, named: list[str], presence: Presence
+) -> None:
+    """Write `watermark.json` for the files that lie beside it."""
+    card = {
+        "schema": 1,
+        "name": name,
+        "version": "1",
+        "kind": how.scheme,
+        "names": named,
+        "bits": None if how.scheme in SIGNED else state.messages.int().tolist(),
+        "presence": asdict(presence),
+        "files": {file: file_digest(folder / file) for file in (GENERATOR, READER, MESSAGES)},
+        "training": {**asdict(how), "done": state.step},
+        "licence": LICENCE,
+    }
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def export(
+    run: Path, unmarked: Sequence[Utterance], name: str, folder: Path, front_end: Path | None
+) -> Scheme:
+    """The finished folder of a run, opened again.
+
+    Raises:
+        InputError: the folder is no run, or too few unmarked recordings.
+        ModelError: a network cannot be expressed.
+    """
+    config = read_json(run / "config.json")
+    how = Marking(**{key: config[key] for key in asdict(Marking())} | {"stages": tuple(config["stages"])})
+    named = config["named"]
+    state = make(how, Hosts([[] for _ in named], [], named), front_end)
+    restore(state, load_checkpoint(run / "checkpoint.pt"))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_graphs(how, state, folder)
+    np.save(folder / MESSAGES, state.messages.numpy().astype("<f4"))
+    write_card(folder, name, how, state, named, LOOSE)
+    presence = fit_presence(unmarked_scores(open_folder(folder), unmarked), FALSE_ALARM)
+    write_card(folder, name, how, state, named, presence)
+    return open_folder(folder)
+
+
+def main() -> None:
+    """Parse and export."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--unmarked", nargs="+", type=Path, required=True)
+    parser.add_argument("--root", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--from", dest="front_end", type=Path, help="bundle that the run began from")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    items = read_protocols(given.unmarked, given.root)
+    print(export(given.run, items, given.name, given.out, given.front_end).presence)
+
+
+if __name__ == "__main__":
+    main()
