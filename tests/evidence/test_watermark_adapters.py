@@ -25,7 +25,7 @@ class Weights(torch.nn.Module):
 
 
 class Perth(SimpleNamespace):
-    """Marks by a constant, which it hears as the mean; keeps whole hops alone, as its inverse transform does."""
+    """Marks by a constant, which it hears as the mean; keeps whole hops alone, as the package does."""
 
     def __init__(self):
         print("loaded")  # as the package does

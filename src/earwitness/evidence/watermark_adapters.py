@@ -20,9 +20,9 @@ from earwitness.evidence.watermark import Presence, Scheme, Window
 PERTH_RATE, AUDIOSEAL_RATE = 32_000, 16_000  # Hz
 PERTH_NEEDS = ("torch", "torchaudio", "librosa", "scipy", "yaml")  # its own metadata name none
 PERTH_LEAST = PERTH_RATE // 2  # samples; shorter clips are padded
-# By `fit_presence` on the first 10 s of 507 recordings without a mark: 300 genuine and 200 generated ones drawn
-# with seed 0, half from each of the two development corpora, and seven samples. The highest has 1.8, and of 51
-# that were marked the lowest 4.9. (By the package's own rule, a score beyond 0, 6 of the 507 look marked.)
+# By `fit_presence` on the first 10 s of 507 recordings without a mark: 300 genuine and 200 generated ones
+# drawn with seed 0, half from each of the two development corpora, and seven samples. The highest has 1.8,
+# and of 51 that were marked the lowest 4.9. (By the package's own rule, beyond 0, 6 of the 507 look marked.)
 PERTH_PRESENCE = Presence(threshold=1.473, tail=0.566, false_alarm=0.001)
 AUDIOSEAL_BITS = 16
 AUDIOSEAL_PRESENCE = Presence(threshold=0.0, tail=1.0, false_alarm=0.01)  # assumed, see UNMEASURED

@@ -22,146 +22,27 @@ draw is a function of seed and step: a run that was killed goes on as if it had 
 """
 
 import argparse
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from earwitness.audio.augment.distortions import distort, training_names
-from earwitness.audio.io import SAMPLE_RATE
 from earwitness.audio.protocol import Utterance, read_protocols
-from earwitness.errors import InputError
 from earwitness.training import watermark_losses as quality
-from earwitness.training.attacks import attack, straight_through
 from earwitness.training.checkpoints import load, save
-from earwitness.training.clips import cut
 from earwitness.training.collaborator import make_collaborator
-from earwitness.training.marking import (
-    ADDED,
-    BITS,
-    SCHEMES,
-    SIGNED,
-    SchemeName,
-    codewords,
-    make_generator,
-    make_reader,
-    read,
-    residual_of,
-)
+from earwitness.training.marking import ADDED, BITS, SCHEMES, SIGNED, codewords, make_generator, make_reader
+from earwitness.training.marking_hosts import Hosts, Marking, hosts_of, stretch
+from earwitness.training.marking_steps import State, classify, learn, stage_of
 from earwitness.training.runs import Log, begin, check_same, digest_of
 
-ATTACKED = 0.7  # of clips, once attacks have grown
-QUIET = 1e-3  # rms under which a stretch is drawn again
 AUDIOCRAFT = {"adversarial": 4.0, "features": 4.0, "l1": 0.1, "mel": 2.0, "loudness": 10.0}
-STAGES = ("classify", "begin", "together", "harden")
-
-
-@dataclass(frozen=True)
-class Marking:
-    """How a watermark is trained. Sizes are for a processor; the papers' are in brackets."""
-
-    scheme: SchemeName = "fakemark-a"
-    names: int = 16  # generators, those with most recordings,
-    generators: str = ""  # or these, with commas between
-    steps: int = 1_500
-    stages: tuple[float, ...] = (0.05, 0.4, 0.4, 0.15)  # shares of the steps
-    batch: int = 8
-    crop_s: float = 1.28
-    filters: int = 8  # of the SEANet (32)
-    width: int = 64  # of its hidden sequence (128)
-    channels: int = 8  # of the magnitude networks (64)
-    layers: int = 2  # of the collaborator's front end
-    rate: float = 1e-3  # of the generator and of readers made new
-    collaborator_rate: float = 1e-4
-    judged: int = 4  # clips that the discriminator hears, every other step
-    judge_filters: int = 8  # (32)
-    present: float = 0.02  # weight of "there is a mark", at first
-    quiet: float = 0.1  # norm of the gradient of all that keeps a mark inaudible, over that of reading
-    intrinsic: float = 0.5  # weight of naming unmarked speech
-    overwritten: float = 0.5  # weight of the first name under a second mark
-    loudest: float = 5.0  # times too loud is a mark in the first step,
-    quiet_from: float = 0.8  # and as loud as it will be from this share of the stage "begin" on
-    pattern: float = 0.1  # weight of what residuals have in common
-    seed: int = 7
-    save_every: int = 50
-
-
-@dataclass
-class State:
-    """All that the next step depends on."""
-
-    generator: nn.Module
-    reader: nn.Module
-    judge: quality.Discriminator
-    messages: Tensor  # (names, size)
-    writes: torch.optim.Optimizer  # of the generator
-    reads: torch.optim.Optimizer  # of the reader
-    judges: torch.optim.Optimizer
-    balancer: quality.Balancer
-    step: int = 0
-
-
-@dataclass(frozen=True)
-class Hosts:
-    """What is marked."""
-
-    named: list[list[Utterance]]  # recordings of each generator that has a name
-    others: list[Utterance]
-    names: list[str]
-
-
-def hosts_of(items: Sequence[Utterance], how: Marking) -> Hosts:
-    """The generators that get a name, and everybody else, genuine speech included.
-
-    Raises:
-        InputError: `too-few-names`: fewer generators than names, or none of a name.
-    """
-    numbers = Counter(name_of(item) for item in items if not item.bona_fide and name_of(item) != "-")
-    names = how.generators.split(",") if how.generators else sorted(numbers, key=lambda name: -numbers[name])
-    names = sorted(names[: how.names])
-    absent = [name for name in names if not numbers[name]]
-    if absent or len(names) < 2:
-        what = f"no recording is by {absent[0]!r}" if absent else f"{len(names)} generators to be named"
-        raise InputError("too-few-names", f"{what}; name two or more that are in the protocols")
-    mine = [[item for item in items if not item.bona_fide and name_of(item) == name] for name in names]
-    return Hosts(mine, [item for item in items if item.bona_fide or name_of(item) not in names], names)
-
-
-def name_of(item: Utterance) -> str:
-    """Who made a recording: its architecture, or the system where a corpus does not tell."""
-    return item.architecture if item.architecture != "-" else item.generator
-
-
-def draw(hosts: Hosts, how: Marking, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Hosts (batch, samples), names to mark them with (batch,), and own names (batch,), -1 where none."""
-    rng = np.random.default_rng([how.seed, step])
-    clips, names, own = [], [], []
-    for place in range(how.batch):
-        code = int(rng.integers(len(hosts.names)))
-        mine = place % 2 == 0
-        pool = hosts.named[code] if mine else hosts.others
-        clips.append(stretch(pool, how, rng))
-        names.append(code)
-        own.append(code if mine else -1)
-    return torch.from_numpy(np.stack(clips)), torch.tensor(names), torch.tensor(own)
-
-
-def stretch(pool: Sequence[Utterance], how: Marking, rng: np.random.Generator) -> np.ndarray:
-    """A stretch of a recording drawn, (samples,), not silent where that can be had, at a level drawn."""
-    samples = round(how.crop_s * SAMPLE_RATE)
-    audio = np.zeros(samples, np.float32)
-    for _ in range(5):
-        audio = cut(pool[rng.integers(len(pool))], samples, True, rng)
-        if np.sqrt(np.mean(audio**2)) > QUIET:
-            break
-    peak = float(np.abs(audio).max()) + 1e-6
-    return (audio * min(1.0, 10 ** (rng.uniform(-20, 0) / 20) / peak)).astype(np.float32)
+NETWORKS = ("generator", "reader", "judge")
+OPTIMISERS = ("writes", "reads", "judges")
 
 
 def make(how: Marking, hosts: Hosts, front_end: Path | None) -> State:
@@ -192,178 +73,6 @@ def make(how: Marking, hosts: Hosts, front_end: Path | None) -> State:
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
     return State(generator, reader, judge, messages, *optimisers, quality.Balancer(AUDIOCRAFT, how.quiet))
-
-
-def stage_of(how: Marking, step: int) -> tuple[str, float]:
-    """The stage of a step, and which share of it is over."""
-    shares = np.array(how.stages if how.scheme in SIGNED else (0.0, *how.stages[1:]))
-    ends = np.cumsum(shares / shares.sum()) * how.steps
-    place = min(int(np.searchsorted(ends, step, side="right")), len(STAGES) - 1)
-    start = ends[place - 1] if place else 0.0
-    return STAGES[place], float((step - start) / max(1.0, ends[place] - start))
-
-
-def heard(how: Marking, state: State, audio: Tensor) -> tuple[Tensor | None, Tensor]:
-    """What the reader makes of audio (batch, samples), float32."""
-    with torch.autocast("cpu", torch.bfloat16):
-        marked, says = read(how.scheme, state.reader, audio)
-    return None if marked is None else marked.float(), says.float()
-
-
-def residual_on(how: Marking, state: State, host: Tensor, message: Tensor) -> Tensor:
-    """What a mark adds to hosts (batch, samples): at first `loudest` times too loud, to be found at all."""
-    stage, share = stage_of(how, state.step)
-    loud = how.loudest ** (max(0.0, 1 - share / how.quiet_from) if stage in STAGES[:2] else 0.0)
-    return residual_of(how.scheme, state.generator, host, message, loud, half=True)
-
-
-def message_for(how: Marking, state: State, names: Tensor, rng: np.random.Generator) -> Tensor:
-    """The messages of names, (batch, size); of sixteen bits any, so that they can name anyone."""
-    if how.scheme != "audioseal":
-        return state.messages[names]
-    bits = rng.integers(0, 2, (len(names), state.messages.shape[1]))
-    return torch.from_numpy(2.0 * bits - 1).float()
-
-
-def naming(how: Marking, says: Tensor, names: Tensor, message: Tensor) -> Tensor:
-    """Loss of what was read, says (batch, frames, outputs), against what was written."""
-    pooled = says.mean(1)
-    if how.scheme in SIGNED:
-        return F.cross_entropy(pooled, names)
-    if how.scheme == "timbre":
-        return F.mse_loss(pooled, message)
-    return F.binary_cross_entropy_with_logits(pooled, (message + 1) / 2)
-
-
-def presence(logits: Tensor | None, wanted: Tensor) -> Tensor:
-    """Loss of whether there is a mark, wanted (batch, samples); nothing where a scheme cannot tell."""
-    if logits is None:
-        return torch.zeros(())
-    steps = F.interpolate(wanted[:, None], logits.shape[1])[:, 0]
-    return F.binary_cross_entropy_with_logits(logits, steps)
-
-
-def gaps(host: Tensor, rng: np.random.Generator) -> Tensor:
-    """Where marks are kept, (batch, samples) of 0 and 1: one clip in five loses its mark over a stretch."""
-    kept = torch.ones_like(host)
-    for row in kept:
-        if rng.random() < 0.2:
-            size = int(rng.uniform(0.3, 0.5) * len(row))
-            start = int(rng.integers(0, len(row) - size))
-            row[start : start + size] = 0
-    return kept
-
-
-def suffer(audio: Tensor, stage: str, share: float, rng: np.random.Generator) -> Tensor:
-    """Audio (batch, samples) after what happens to it in a stage of which `share` is over."""
-    if stage == "begin":
-        return audio
-    if stage != "harden":
-        return attack(audio, rng, ATTACKED * min(1.0, share / 0.7))
-    names, clips = training_names(), []
-    for clip in audio:
-        name = names[rng.integers(len(names))] if rng.random() < 0.8 else ""
-        after = distort(clip.detach().numpy(), name, rng) if name else clip.detach().numpy()
-        clips.append(straight_through(clip, after))
-    return torch.stack(clips)
-
-
-def classify(how: Marking, state: State, hosts: Hosts) -> dict[str, float]:
-    """One step of the first stage: names of unmarked speech."""
-    host, _, own = draw(hosts, how, state.step)
-    rng = np.random.default_rng([how.seed, state.step, 1])
-    _, says = heard(how, state, attack(host, rng, 0.5))
-    mine = own >= 0
-    loss = naming(how, says[mine], own[mine], state.messages[own[mine]])
-    state.reads.zero_grad()
-    loss.backward()
-    state.reads.step()
-    return {"intrinsic": float(loss.detach())}
-
-
-def learn(how: Marking, state: State, hosts: Hosts, stage: str, share: float) -> dict[str, float]:
-    """One step of a later stage."""
-    host, names, own = draw(hosts, how, state.step)
-    rng = np.random.default_rng([how.seed, state.step, 1])
-    message = message_for(how, state, names, rng)
-    writing = stage != "harden"
-    state.reader.still = stage == "begin"
-    for optimiser in (state.reads, state.writes):
-        optimiser.zero_grad()
-    with torch.set_grad_enabled(writing):
-        residual = residual_on(how, state, host, message)
-    marked = (host + residual).detach().requires_grad_(writing)  # where reading and quality meet
-    kept = gaps(host, rng)
-    logits, says = heard(how, state, suffer(host + (marked - host) * kept, stage, share, rng))
-    # What only says "marked" is learnt at once, and leaves no room within the bound for what says who: later.
-    present = how.present if stage == "begin" else 1.0
-    losses = {"name": naming(how, says, names, message), "mark": present * presence(logits, kept)}
-    mine = own >= 0
-    if how.scheme in SIGNED or how.scheme == "audioseal":
-        logits, says = heard(how, state, suffer(host, stage, share, rng))
-        losses["no mark"] = present * presence(logits, torch.zeros_like(host))
-    if how.scheme in SIGNED:
-        losses["intrinsic"] = how.intrinsic * naming(how, says[mine], own[mine], message[mine])
-    if how.scheme in SIGNED and stage != "begin" and state.step % 2:
-        losses["overwritten"] = how.overwritten * second_mark(how, state, marked, names, stage, share, rng)
-    torch.stack(list(losses.values())).sum().backward()
-    values = {name: float(loss.detach()) for name, loss in losses.items()}
-    if writing:
-        assert marked.grad is not None
-        values["pull"] = float(marked.grad.norm(dim=1).mean())
-        slope = marked.grad
-        if stage != "begin":
-            slope = slope + quiet(how, state, marked, host, stage, values) * values["pull"]
-        common = (0.0 if stage == "begin" else how.pattern) * quality.pattern(residual)
-        torch.autograd.backward([residual, common], [slope, torch.ones(())])
-        nn.utils.clip_grad_norm_(state.generator.parameters(), 3.0)
-        state.writes.step()
-    nn.utils.clip_grad_norm_(state.reader.parameters(), 3.0)
-    state.reads.step()
-    values["snr_db"] = float(10 * torch.log10(host.square().sum() / residual.detach().square().sum()))
-    return values
-
-
-def second_mark(
-    how: Marking,
-    state: State,
-    marked: Tensor,
-    names: Tensor,
-    stage: str,
-    share: float,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Loss of the first name where half of the clips are marked again with another."""
-    half = how.batch // 2
-    others = (names[:half] + torch.from_numpy(rng.integers(1, len(state.messages), half))) % len(
-        state.messages
-    )
-    twice = marked[:half] + residual_on(how, state, marked[:half], state.messages[others])
-    _, says = heard(how, state, suffer(twice, stage, share, rng))
-    return naming(how, says, names[:half], state.messages[names[:half]])
-
-
-def quiet(
-    how: Marking, state: State, marked: Tensor, host: Tensor, stage: str, values: dict[str, float]
-) -> Tensor:
-    """The gradient (batch, samples) of all that keeps a mark inaudible; the discriminator learns here too."""
-    losses = {
-        "l1": F.l1_loss(marked, host),
-        "mel": quality.multi_scale_mel(marked, host),
-        "loudness": quality.loudness_ratio(marked - host, host),
-    }
-    if stage == "together" and state.step % 2 == 0:
-        few = slice(0, how.judged)
-        losses["adversarial"], losses["features"] = quality.adversarial(state.judge, marked[few], host[few])
-    slope = state.balancer.gradient(losses, marked)
-    values |= {name: float(loss.detach()) for name, loss in losses.items()}
-    if "adversarial" in losses:
-        state.judges.zero_grad()
-        judged = quality.judging(state.judge, marked[: how.judged], host[: how.judged])
-        judged.backward()
-        state.judges.step()
-        values["judge"] = float(judged.detach())
-    return slope
 
 
 def signatures(how: Marking, state: State, hosts: Hosts) -> Tensor:
@@ -412,10 +121,6 @@ def train(how: Marking, items: Sequence[Utterance], front_end: Path | None, run:
 def summary(values: dict[str, float]) -> str:
     """Losses in one line."""
     return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-
-
-NETWORKS = ("generator", "reader", "judge")
-OPTIMISERS = ("writes", "reads", "judges")
 
 
 def frozen(state: State) -> dict[str, Any]:

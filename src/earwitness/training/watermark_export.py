@@ -29,9 +29,11 @@ from earwitness.evidence.watermark import WINDOW_S, Presence, Scheme, fit_presen
 from earwitness.evidence.watermark_bundle import CARD, GENERATOR, MESSAGES, READER, open_folder
 from earwitness.training.checkpoints import load as load_checkpoint
 from earwitness.training.export import halve
-from earwitness.training.fakemark import Hosts, Marking, State, make, restore
+from earwitness.training.fakemark import make, restore
 from earwitness.training.magnitudes import BINS
 from earwitness.training.marking import ADDED, SIGNED, read
+from earwitness.training.marking_hosts import Hosts, Marking
+from earwitness.training.marking_steps import State
 from earwitness.training.runs import read_json
 from earwitness.training.seanet import HOP
 
