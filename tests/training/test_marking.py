@@ -30,9 +30,9 @@ def speech(seconds=1.0, seed=0):
     rng = np.random.default_rng(seed)
     time = np.arange(round(16_000 * seconds)) / 16_000
     voice = sum(np.sin(2 * np.pi * 120 * k * time + k) / k for k in range(1, 30))
-    return (0.1 * voice * (np.sin(2 * np.pi * 1.5 * time) > -0.3) + 1e-3 * rng.standard_normal(len(time))).astype(
-        np.float32
-    )
+    return (
+        0.1 * voice * (np.sin(2 * np.pi * 1.5 * time) > -0.3) + 1e-3 * rng.standard_normal(len(time))
+    ).astype(np.float32)
 
 
 def batch(count=3, seconds=1.0):

@@ -45,12 +45,12 @@ class Collaborator(nn.Module):
         lengths = waveform.new_full((len(waveform),), waveform.shape[1], dtype=torch.long)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.still):
             states, _ = self.front_end(waveform, lengths)
-        return F.layer_norm(states[:, 0].float(), states.shape[-1:])
+        return F.layer_norm(states[:, 0].float(), (self.front_end.architecture.width,))
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         waveform = whole_hops(waveform)
         added = self.ear(waveform).transpose(1, 2).float()
-        frames = torch.cat([self.hear(waveform), LOUD * F.layer_norm(added, added.shape[-1:])], dim=2)
+        frames = torch.cat([self.hear(waveform), LOUD * F.layer_norm(added, (HEARD,))], dim=2)
         return self.marked(frames)[..., 0], self.names(frames)
 
     def embed(self, waveform: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from earwitness.training.seanet import HOP
 
 SIZE, STEP = 1024, 256  # samples
 BINS = SIZE // 2 + 1
-MOST = 0.3  # of a magnitude, by which it may change
+MOST = 0.12  # of a magnitude, by which it may change
 FLOOR = 1e-5
 
 

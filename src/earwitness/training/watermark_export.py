@@ -8,7 +8,6 @@ and disturbed (`evidence.watermark.fit_presence`).
 
 import argparse
 import json
-import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,7 +22,6 @@ from earwitness.audio.augment.distortions import distort, training_names
 from earwitness.audio.io import SAMPLE_RATE, load
 from earwitness.audio.protocol import Utterance, read_protocols
 from earwitness.decision.bundle import file_digest
-from earwitness.decision.graph import drop_guards, strip
 from earwitness.errors import InputError, ModelError
 from earwitness.evidence.watermark import WINDOW_S, Presence, Scheme, fit_presence
 from earwitness.evidence.watermark_bundle import CARD, GENERATOR, MESSAGES, READER, open_folder
@@ -41,7 +39,6 @@ VERSIONS = 4  # of each unmarked recording: as it is, and disturbed
 FALSE_ALARM = 1e-4  # a tenth of what is promised: what is met later differs from what this was fitted to
 LOOSE = Presence(0.0, 1.0, 0.01)  # while the threshold is not known
 LICENCE = "see LICENSE and NOTICE.md: Whisper's encoder is MIT, copyright 2022 OpenAI"
-LONGEST = 100_000  # hops or frames that a graph is made for
 
 
 class Reader(nn.Module):
@@ -61,53 +58,45 @@ def write_graphs(how: Marking, state: State, folder: Path) -> None:
     Raises:
         ModelError: a network cannot be expressed.
     """
-    hops, frames = (torch.export.Dim(name, min=4, max=LONGEST) for name in ("hops", "frames"))
     waveform, spectrum = torch.randn(1, HOP * 100) * 0.1, torch.rand(1, BINS, 130)
     message = torch.randn(1, state.messages.shape[1])
-    by_hops, by_frames = {1: HOP * hops}, {2: frames}
     if how.scheme in ADDED:
-        given, shapes, out = {"host": waveform}, {"host": by_hops}, "proposed"
+        host, out = {"host": waveform}, "proposed"
     else:
-        given, shapes, out = {"magnitude": spectrum}, {"magnitude": by_frames}, "factor"
-    write_graph(
-        state.generator, {**given, "message": message}, {**shapes, "message": {}}, [out], folder / GENERATOR
-    )
+        host, out = {"magnitude": spectrum}, "factor"
+    write_graph(state.generator, {**host, "message": message}, [out], folder / GENERATOR)
     if how.scheme == "timbre":
-        given, shapes, outs = {"magnitude": spectrum}, {"magnitude": by_frames}, ["says"]
-    else:
-        given, shapes, outs = {"waveform": waveform}, {"waveform": by_hops}, ["marked", "says"]
+        write_graph(Reader(how.scheme, state.reader), {"magnitude": spectrum}, ["says"], folder / READER)
+        return
     reader = state.reader if how.scheme in SIGNED else Reader(how.scheme, state.reader)
-    write_graph(reader, given, shapes, outs, folder / READER)
+    write_graph(reader, {"waveform": waveform}, ["marked", "says"], folder / READER)
 
 
-def write_graph(
-    network: nn.Module, given: dict[str, Tensor], shapes: dict[str, Any], outputs: list[str], target: Path
-) -> None:
-    """Write a network that takes these inputs in this order; large weights in half precision."""
+def write_graph(network: nn.Module, given: dict[str, Tensor], outputs: list[str], target: Path) -> None:
+    """Write a network that takes these inputs in this order, of any length along the last axis.
+
+    Large weights are in half precision. The exporter is the older one of torch: the newer unrolls LSTMs.
+    """
     for parameter in network.parameters():
         parameter.data = parameter.data.half().float()
-    level = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    network.eval()
+    free = {name: {tensor.ndim - 1: f"{name}_steps"} for name, tensor in given.items() if name != "message"}
+    free |= {name: {2 if name == "factor" else 1: f"{name}_steps"} for name in outputs}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                network.eval(),
+            torch.onnx.export(
+                network,
                 tuple(given.values()),
+                str(target),
                 input_names=list(given),
                 output_names=outputs,
-                dynamic_shapes=tuple(shapes.values()),
-                dynamo=True,
-                verbose=False,
+                dynamic_axes=free,
+                opset_version=17,
+                dynamo=False,
             )
     except Exception as error:  # the exporter raises a dozen kinds
         raise ModelError(f"{target}: cannot be expressed as a graph: {str(error)[:300]}") from error
-    finally:
-        logging.getLogger("torch.onnx").setLevel(level)
-    assert program is not None
-    strip(program.model)
-    drop_guards(program.model)
-    program.save(str(target))
     halve(target)
 
 
