@@ -22,7 +22,7 @@ def test_a_mark_that_can_be_read_names_who_marked():
     assert origin(MARKED, TRACED).basis == "watermark"
 
 
-@pytest.mark.parametrize("label, confidence", [("world", SURE - 0.01), (NONE, 1.0), (None, None)])
+@pytest.mark.parametrize(("label", "confidence"), [("world", SURE - 0.01), (NONE, 1.0), (None, None)])
 def test_a_tracer_that_is_not_sure_of_another_name_does_not_speak_against_a_mark(label, confidence):
     traced = replace(TRACED, label=label, confidence=confidence)
     assert origin(MARKED, traced).basis == "watermark"

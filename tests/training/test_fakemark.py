@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny import ARCHITECTURES
 
 from earwitness.audio.protocol import Utterance
 from earwitness.decision.network import Blueprint, Network
@@ -17,7 +18,6 @@ from earwitness.training import fakemark, marking_steps, watermark_export
 from earwitness.training.marking import SCHEMES, residual_of
 from earwitness.training.marking_hosts import Marking, draw, hosts_of
 from earwitness.training.start import write_bundle
-from tiny import ARCHITECTURES
 
 SMALL = Marking(
     names=3, steps=10, stages=(0.1, 0.3, 0.3, 0.3), batch=4, filters=2, width=8, channels=2, layers=1,

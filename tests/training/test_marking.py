@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny import ARCHITECTURES
 
 from earwitness.evidence import shaping
 from earwitness.training.collaborator import Collaborator
@@ -22,7 +23,6 @@ from earwitness.training.marking import (
     shaped,
 )
 from earwitness.training.seanet import HOP, Decoder, Encoder, whole_hops
-from tiny import ARCHITECTURES
 
 
 def speech(seconds=1.0, seed=0):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import freqz
 
 from earwitness.training import watermark_losses as quality
-from scipy.signal import freqz
 
 
 def noise(rows=2, samples=16_000, seed=0):

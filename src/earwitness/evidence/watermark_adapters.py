@@ -1,14 +1,15 @@
 """Watermarks that packages bring: Perth, with its weights, and AudioSeal, which fetches them from a hub.
 
-Both need torch. AudioSeal's weights are read by its own package, which unpickles them: open it only where
-the hub that they come from is trusted.
+Both need torch. AudioSeal's weights are read by its own package, which would unpickle whatever it fetched: it
+is held to tensors, and what needs more is refused.
 """
 
 import contextlib
 import hashlib
 import importlib.util
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -26,6 +27,7 @@ PERTH_LEAST = PERTH_RATE // 2  # samples; shorter clips are padded
 PERTH_PRESENCE = Presence(threshold=1.473, tail=0.566, false_alarm=0.001)
 AUDIOSEAL_BITS = 16
 AUDIOSEAL_PRESENCE = Presence(threshold=0.0, tail=1.0, false_alarm=0.01)  # assumed, see UNMEASURED
+TENSORS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 SURE = 8.0  # log-odds beyond which a moment counts no more
 
 # Of what `earwitness watermark list` shows: the packages, what it is, its licence.
@@ -119,13 +121,13 @@ def audioseal(threads: int = 0) -> Scheme:
     if threads:
         torch.set_num_threads(threads)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), tensors_only():
             generator = package.AudioSeal.load_generator("audioseal_wm_16bits").eval()
             detector = package.AudioSeal.load_detector("audioseal_detector_16bits").eval()
     except Exception as error:  # no network, no hub, no access, another version: of many libraries
         raise ModelError(
-            f"AudioSeal's weights could not be fetched ({type(error).__name__}): open it once where the hub "
-            "is reached, and copy that machine's folder audioseal in $AUDIOSEAL_CACHE_DIR, $XDG_CACHE_HOME "
+            f"AudioSeal's weights could not be fetched, or hold more than tensors ({type(error).__name__}): "
+            "open it once where the hub is reached, and copy that machine's folder audioseal in $AUDIOSEAL_CACHE_DIR, $XDG_CACHE_HOME "
             "or ~/.cache to the same place here"
         ) from None
 
@@ -145,6 +147,20 @@ def audioseal(threads: int = 0) -> Scheme:
     none = np.zeros((0, AUDIOSEAL_BITS), np.float32)
     digest = weights_digest(generator, detector)
     return Scheme("audioseal", digest, AUDIOSEAL_RATE, (), none, none, 1, AUDIOSEAL_PRESENCE, residual, read)
+
+
+@contextlib.contextmanager
+def tensors_only() -> Iterator[None]:
+    """While this lasts, torch reads tensors and plain values, whatever it is asked for."""
+    before = os.environ.get(TENSORS_ONLY)
+    os.environ[TENSORS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[TENSORS_ONLY]
+        else:
+            os.environ[TENSORS_ONLY] = before
 
 
 def at_least(audio: np.ndarray, samples: int) -> np.ndarray:
