@@ -32,9 +32,10 @@ from earwitness.metrics.intervals import grouped_bootstrap
 from earwitness.operations.calibrate import CalibrationOptions
 from earwitness.operations.candidate import calibrate_bundle
 from earwitness.operations.embed import embed
+from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.registry import champion, fetch, open_registry
 from earwitness.operations.samples import Samples, joined
-from earwitness.operations.scan import ScanOptions, scan_many
+from earwitness.operations.scan import scan_many
 from earwitness.training.export import MIN_SAMPLES, WINDOWING, halve, open_run
 
 RESULTS = Path(__file__).parent / "results"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from earwitness.decision.detector import load_detector
     from earwitness.errors import EarwitnessError, InputError, ModelError
     from earwitness.evidence.verdict import to_record
-    from earwitness.operations.scan import ScanOptions, scan, scan_many
+    from earwitness.operations.hearing import ScanOptions
+    from earwitness.operations.scan import scan, scan_many
     from earwitness.types import Verdict
 
 __version__ = "0.1.0"
@@ -34,7 +35,7 @@ _HOMES = {
     "EarwitnessError": "earwitness.errors",
     "InputError": "earwitness.errors",
     "ModelError": "earwitness.errors",
-    "ScanOptions": "earwitness.operations.scan",
+    "ScanOptions": "earwitness.operations.hearing",
     "Verdict": "earwitness.types",
     "load_detector": "earwitness.decision.detector",
     "scan": "earwitness.operations.scan",

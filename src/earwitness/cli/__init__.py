@@ -173,8 +173,8 @@ def scan(
     Between the thresholds on the model's card the verdict is 'uncertain'.
     """
     from earwitness.errors import EarwitnessError
+    from earwitness.operations.hearing import ScanOptions
     from earwitness.operations.run import Outputs, run_scan
-    from earwitness.operations.scan import ScanOptions
 
     try:
         options = ScanOptions(

@@ -127,8 +127,8 @@ def audioseal(threads: int = 0) -> Scheme:
     except Exception as error:  # no network, no hub, no access, another version: of many libraries
         raise ModelError(
             f"AudioSeal's weights could not be fetched, or hold more than tensors ({type(error).__name__}): "
-            "open it once where the hub is reached, and copy that machine's folder audioseal in $AUDIOSEAL_CACHE_DIR, $XDG_CACHE_HOME "
-            "or ~/.cache to the same place here"
+            "open it once where the hub is reached, and copy that machine's folder audioseal in "
+            "$AUDIOSEAL_CACHE_DIR, $XDG_CACHE_HOME or ~/.cache to the same place here"
         ) from None
 
     def residual(host: np.ndarray, message: np.ndarray) -> np.ndarray:

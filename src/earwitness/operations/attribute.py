@@ -26,7 +26,8 @@ from earwitness.errors import InputError
 from earwitness.evidence import attribution as tracing
 from earwitness.evidence.attribution import Tracer
 from earwitness.evidence.verdict import to_record
-from earwitness.operations.scan import ScanOptions, bundle_of, check, scan_many
+from earwitness.operations.hearing import ScanOptions
+from earwitness.operations.scan import bundle_of, check, scan_many
 from earwitness.operations.show import COLOURS, JsonLines, make_progress, similar, summarise, visible
 from earwitness.types import Attribution, Verdict
 

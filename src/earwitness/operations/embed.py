@@ -16,9 +16,10 @@ import numpy as np
 
 from earwitness.audio.protocol import Utterance, read_protocols
 from earwitness.errors import InputError
+from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.inputs import find_files
 from earwitness.operations.samples import Samples, joined, read_samples, write_samples
-from earwitness.operations.scan import ScanOptions, open_detector, scan_many
+from earwitness.operations.scan import open_detector, scan_many
 from earwitness.operations.show import make_progress, visible
 from earwitness.types import Verdict
 

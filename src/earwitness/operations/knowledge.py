@@ -19,8 +19,9 @@ from earwitness.evidence.knowledge import Entry, Item, Knowledge
 from earwitness.evidence.neighbours import Retrieval, find, top_mean
 from earwitness.evidence.places import is_server, make_base, open_base
 from earwitness.evidence.verdict import to_record
+from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.inputs import find_files
-from earwitness.operations.scan import ScanOptions, check, open_detector, scan_many
+from earwitness.operations.scan import check, open_detector, scan_many
 from earwitness.operations.show import make_progress, visible
 from earwitness.types import ModelId, Verdict
 

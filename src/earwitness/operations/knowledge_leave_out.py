@@ -30,8 +30,9 @@ from earwitness.metrics.detection import auc, eer
 from earwitness.metrics.intervals import bootstrap
 from earwitness.metrics.resampling import units_of
 from earwitness.operations.corpus import show_table
+from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.knowledge_matrix import Matrix, Near, load, look_around
-from earwitness.operations.scan import ScanOptions, open_detector
+from earwitness.operations.scan import open_detector
 from earwitness.operations.show import visible
 
 FOLDS = 5

@@ -13,8 +13,9 @@ from typing import Any
 from earwitness.errors import InputError
 from earwitness.evidence.knowledge import Entry, Item, Knowledge
 from earwitness.evidence.places import is_server, make_base, open_base
+from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.knowledge import report
-from earwitness.operations.scan import ScanOptions, open_detector, scan_many
+from earwitness.operations.scan import open_detector, scan_many
 from earwitness.operations.show import make_progress, visible
 from earwitness.types import Verdict
 

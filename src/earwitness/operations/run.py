@@ -18,10 +18,10 @@ from earwitness.decision.detector import choose_engine, read_settings
 from earwitness.errors import InputError
 from earwitness.evidence.verdict import printable_path, to_record
 from earwitness.operations.exports import LABELS_END, SpanFiles, safe_names
-from earwitness.operations.hearing import NOT_CALIBRATED, opened_scheme
+from earwitness.operations.hearing import NOT_CALIBRATED, ScanOptions, opened_scheme
 from earwitness.operations.inputs import find_files, read_list, real_name
 from earwitness.operations.journal import Journal, Key
-from earwitness.operations.scan import ScanOptions, bundle_of, check, scan_many
+from earwitness.operations.scan import bundle_of, check, scan_many
 from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise, visible
 from earwitness.types import VERDICTS
 

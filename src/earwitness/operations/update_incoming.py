@@ -19,13 +19,14 @@ from earwitness.operations.drift_command import as_entry, report
 from earwitness.operations.drift_file import read_reference, write_reference
 from earwitness.operations.drift_options import LEAST, DriftOptions
 from earwitness.operations.embed import embed, stamp, stamp_of
+from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.inputs import find_files
 from earwitness.operations.knowledge import Facts, taken
 from earwitness.operations.labelling import read_answers, write_task
 from earwitness.operations.promotion import depend
 from earwitness.operations.proposals import read_proposals, write_proposals
 from earwitness.operations.samples import read_samples
-from earwitness.operations.scan import ScanOptions, scan_many
+from earwitness.operations.scan import scan_many
 from earwitness.operations.selection import SelectionOptions, select
 from earwitness.operations.show import visible
 from earwitness.operations.update_round import Round, now, read_labels, write_labels

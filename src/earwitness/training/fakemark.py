@@ -61,18 +61,20 @@ def make(how: Marking, hosts: Hosts, front_end: Path | None) -> State:
     known = [p for name, p in reader.named_parameters() if name.startswith("front_end.") and p.requires_grad]
     fresh = [p for name, p in reader.named_parameters() if not name.startswith("front_end.")]
     groups = [{"params": fresh}, *([{"params": known, "lr": how.collaborator_rate}] if known else [])]
-    optimisers = [
+    writes, reads, judges = (
         torch.optim.AdamW(parameters, rate, betas=(0.8, 0.98), weight_decay=0.01)
         for parameters, rate in (
             (generator.parameters(), how.rate),
             (groups, how.rate),
             (judge.parameters(), how.rate / 3),
         )
-    ]
-    for optimiser in optimisers:
+    )
+    for optimiser in (writes, reads, judges):
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
-    return State(generator, reader, judge, messages, *optimisers, quality.Balancer(AUDIOCRAFT, how.quiet))
+    return State(
+        generator, reader, judge, messages, writes, reads, judges, quality.Balancer(AUDIOCRAFT, how.quiet)
+    )
 
 
 def signatures(how: Marking, state: State, hosts: Hosts) -> Tensor:

@@ -97,7 +97,7 @@ def stretch(pool: Sequence[Utterance], how: Marking, rng: np.random.Generator) -
     samples = round(how.crop_s * SAMPLE_RATE)
     audio = np.zeros(samples, np.float32)
     for _ in range(5):
-        audio = cut(pool[rng.integers(len(pool))], samples, True, rng)
+        audio = cut(pool[int(rng.integers(len(pool)))], samples, True, rng)
         if np.sqrt(np.mean(audio**2)) > QUIET:
             break
     peak = float(np.abs(audio).max()) + 1e-6

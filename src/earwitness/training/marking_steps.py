@@ -130,7 +130,7 @@ def learn(how: Marking, state: State, hosts: Hosts, stage: str, share: float) ->
     rng = np.random.default_rng([how.seed, state.step, 1])
     message = message_for(how, state, names, rng)
     writing = stage != "harden"
-    state.reader.still = stage == "begin"
+    setattr(state.reader, "still", stage == "begin")  # noqa: B010 (modules declare no such thing)
     for optimiser in (state.reads, state.writes):
         optimiser.zero_grad()
     with torch.set_grad_enabled(writing):

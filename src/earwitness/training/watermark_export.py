@@ -143,7 +143,10 @@ def export(
         ModelError: a network cannot be expressed.
     """
     config = read_json(run / "config.json")
-    how = Marking(**{key: config[key] for key in asdict(Marking())} | {"stages": tuple(config["stages"])})
+    kept: dict[str, Any] = {key: config[key] for key in asdict(Marking())}
+    for key, value in kept.items():
+        kept[key] = tuple(value) if isinstance(value, list) else value  # as JSON has no tuples
+    how = Marking(**kept)
     named = config["named"]
     state = make(how, Hosts([[] for _ in named], [], named), front_end)
     restore(state, load_checkpoint(run / "checkpoint.pt"))
