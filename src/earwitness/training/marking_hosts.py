@@ -37,7 +37,8 @@ class Marking:
     judged: int = 4  # clips that the discriminator hears, every other step
     judge_filters: int = 8  # (32)
     present: tuple[float, float] = (0.02, 0.3)  # weight of "there is a mark", at first and then
-    quiet: float = 0.01  # norm of the gradient of all that keeps a mark inaudible, over that of reading
+    enough_db: float = 25.0  # under their hosts, marks are quiet enough
+    quiet: float = 0.1  # norm of the gradient of all that keeps a mark inaudible, over that of reading
     intrinsic: float = 0.5  # weight of naming unmarked speech
     overwritten: float = 0.5  # weight of the first name under a second mark
     loudest: float = 5.0  # times too loud is a mark in the first step,

@@ -139,11 +139,12 @@ def learn(how: Marking, state: State, hosts: Hosts, stage: str, share: float) ->
     losses = reading(how, state, (host, marked), (names, own, message), stage, share, rng)
     torch.stack(list(losses.values())).sum().backward()
     values = {name: float(loss.detach()) for name, loss in losses.items()}
+    values["snr_db"] = float(10 * torch.log10(host.square().sum() / residual.detach().square().sum()))
     if writing:
         assert marked.grad is not None
         values["pull"] = float(marked.grad.norm(dim=1).mean())
         slope = marked.grad
-        if stage != "begin":
+        if stage != "begin" and values["snr_db"] < how.enough_db:
             slope = slope + quiet(how, state, marked, host, stage, values) * values["pull"]
         common = (0.0 if stage == "begin" else how.pattern) * quality.pattern(residual)
         torch.autograd.backward([residual, common], [slope, torch.ones(())])
@@ -151,7 +152,6 @@ def learn(how: Marking, state: State, hosts: Hosts, stage: str, share: float) ->
         state.writes.step()
     nn.utils.clip_grad_norm_(state.reader.parameters(), 3.0)
     state.reads.step()
-    values["snr_db"] = float(10 * torch.log10(host.square().sum() / residual.detach().square().sum()))
     return values
 
 
