@@ -144,7 +144,9 @@ def scan(
     tracer: Annotated[
         str | None,
         typer.Option(
-            "--attribute", metavar="TRACER", help="Also say who made it if it is fake; see `tracer learn`."
+            "--attribute",
+            metavar="TRACER",
+            help="Also say who made it if it is fake; a file of `tracer learn`, or own: the model's own.",
         ),
     ] = None,
     watermark: Annotated[

@@ -29,6 +29,7 @@ Exit codes:
 
 \b
 Examples:
+  earwitness attribute suspect.m4a
   earwitness attribute suspect.m4a --tracer tracer.npz
   earwitness attribute inbox/ --tracer tracer.npz --json > makers.jsonl
   earwitness scan inbox/ --attribute tracer.npz
@@ -40,7 +41,9 @@ def attribute(
         list[str],
         typer.Argument(metavar="PATH", help="Files, folders, or '-' to read a list of paths from stdin."),
     ],
-    tracer: Annotated[str, typer.Option("--tracer", metavar="FILE", help="What `tracer learn` wrote.")],
+    tracer: Annotated[
+        str, typer.Option("--tracer", metavar="FILE", help="What `tracer learn` wrote; own: the model's own.")
+    ] = "own",
     model: MODEL = None,
     threads: Annotated[
         int, typer.Option(metavar="N", min=0, max=256, help="Files at a time; 0 is one for each processor.")

@@ -31,6 +31,7 @@ from earwitness.operations.scan import bundle_of, check, scan_many
 from earwitness.operations.show import COLOURS, JsonLines, make_progress, similar, summarise, visible
 from earwitness.types import Attribution, Verdict
 
+OWN, OWN_FILE = "own", "tracer.npz"  # the tracer that lies in a model's bundle
 SHOWN = 3  # neighbours under a row
 WIDTH = 26  # of a name in the table
 HEAD = f"{'verdict':<10}{'p(fake)':>7}  {'if fake, made by':<{WIDTH}}  confidence  file"
@@ -65,6 +66,21 @@ def attributed(verdict: Verdict, tracer: Tracer) -> Verdict:
         said.neighbours,
     )
     return replace(verdict, attribution=found)
+
+
+def tracer_file(place: str | Path, folder: Path) -> Path:
+    """The file of a tracer; of `own`, that in the folder of the model's bundle.
+
+    Raises:
+        InputError: `usage`: the model has none.
+    """
+    if place != OWN:
+        return Path(place)
+    found = folder / OWN_FILE
+    if not found.is_file():
+        sentence = f"{folder.name}: the model has no tracer of its own"
+        raise InputError("usage", f"{sentence}; learn one with `earwitness tracer learn`, and name its file")
+    return found
 
 
 def open_tracer(place: str | Path, space: str | None = None) -> Tracer:
@@ -110,9 +126,11 @@ def run_attribute(
     """
     from earwitness.operations.run import EXIT_FAILED, EXIT_OK, gather
 
-    options = ScanOptions(threads=threads, tracer=place)
+    folder = bundle_of(model)
+    file = tracer_file(place, folder)
+    options = ScanOptions(threads=threads, tracer=file)
     check(options)
-    tracer = open_tracer(place, space_of_card(read_card(bundle_of(model))))
+    tracer = open_tracer(file, space_of_card(read_card(folder)))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     sources, skipped = gather(named)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,10 @@ def run_scan(
     card = read_card(folder)  # before any file is written
     choose_engine(card, options.engine)
     if options.tracer:
-        from earwitness.operations.attribute import open_tracer, space_of_card
+        from earwitness.operations.attribute import open_tracer, space_of_card, tracer_file
 
-        open_tracer(options.tracer, space_of_card(card))
+        options = replace(options, tracer=tracer_file(options.tracer, folder))
+        open_tracer(options.tracer or "", space_of_card(card))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     wanted = parse_verdicts(fail_on)
