@@ -36,7 +36,7 @@ class Marking:
     collaborator_rate: float = 1e-4
     judged: int = 4  # clips that the discriminator hears, every other step
     judge_filters: int = 8  # (32)
-    present: tuple[float, float] = (0.02, 0.3)  # weight of "there is a mark", at first and then
+    present: tuple[float, float] = (0.02, 0.5)  # weight of "there is a mark", at first and then
     enough_db: float = 25.0  # under their hosts, marks are quiet enough
     quiet: float = 0.1  # norm of the gradient of all that keeps a mark inaudible, over that of reading
     intrinsic: float = 0.5  # weight of naming unmarked speech
