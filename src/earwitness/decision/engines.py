@@ -5,7 +5,7 @@ Either takes clips and gives `Outputs`. A graph takes `waveform` (batch, samples
 can say which frames, `frame_scores` (batch, frames).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -45,6 +45,23 @@ def open_graph(path: Path, threads: int = 1) -> Runner:
     Raises:
         ModelError: the file is no graph that this runtime can run, or has other inputs/outputs.
     """
+    session, found = open_session(path, INPUTS, OUTPUTS, threads)
+    wanted = ["score", "embedding", *([FRAME_SCORES] if FRAME_SCORES in found else [])]
+
+    def run(clips: Sequence[np.ndarray]) -> Outputs:
+        waveform, lengths = pad(clips)
+        score, embedding, *frames = session.run(wanted, {"waveform": waveform, "lengths": lengths})
+        return Outputs(score, frames[0] if frames else None, embedding)
+
+    return run
+
+
+def open_session(path: Path, takes: Set[str], gives: Set[str], threads: int) -> tuple[Any, set[str]]:
+    """A graph in ONNX Runtime that takes just these inputs, and all its outputs, these among them.
+
+    Raises:
+        ModelError: the file is no graph that this runtime can run, or has other inputs/outputs.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -60,19 +77,12 @@ def open_graph(path: Path, threads: int = 1) -> Runner:
         raise ModelError(f"{path}: ONNX Runtime cannot run it: {str(error)[:200]}") from error
     inputs = {node.name for node in session.get_inputs()}
     outputs = {node.name for node in session.get_outputs()}
-    if inputs != INPUTS or not outputs >= OUTPUTS:
+    if inputs != takes or not outputs >= gives:
         raise ModelError(
-            f"{path}: expected inputs {sorted(INPUTS)} and outputs {sorted(OUTPUTS)}, "
+            f"{path}: expected inputs {sorted(takes)} and outputs {sorted(gives)}, "
             f"found {sorted(inputs)} and {sorted(outputs)}"
         )
-    wanted = ["score", "embedding", *([FRAME_SCORES] if FRAME_SCORES in outputs else [])]
-
-    def run(clips: Sequence[np.ndarray]) -> Outputs:
-        waveform, lengths = pad(clips)
-        score, embedding, *frames = session.run(wanted, {"waveform": waveform, "lengths": lengths})
-        return Outputs(score, frames[0] if frames else None, embedding)
-
-    return run
+    return session, outputs
 
 
 def outside(graph: Path) -> set[str]:

@@ -24,7 +24,7 @@ import numpy as np
 from earwitness.audio.io import SAMPLE_RATE
 from earwitness.audio.synthesis.spectra import istft, stft
 from earwitness.decision.bundle import NAME, check_file, file_digest, read_json
-from earwitness.decision.engines import outside
+from earwitness.decision.engines import open_session, outside
 from earwitness.errors import ModelError
 from earwitness.evidence import watermark_adapters as adapters
 from earwitness.evidence.shaping import shaped
@@ -229,27 +229,9 @@ def open_graph(path: Path, inputs: set[str], outputs: list[str], threads: int) -
     Raises:
         ModelError: ONNX Runtime cannot run it, or it has other inputs or outputs, or reads other files.
     """
-    import onnxruntime as ort
-
     if elsewhere := outside(path):
         raise ModelError(f"{path}: reads weights from another file ({min(elsewhere)!r:.60}); export it whole")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session: Any
-    try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime raises a dozen kinds
-        raise ModelError(f"{path}: ONNX Runtime cannot run it: {str(error)[:200]}") from error
-    takes = {node.name for node in session.get_inputs()}
-    gives = {node.name for node in session.get_outputs()}
-    if takes != inputs or not gives >= set(outputs):
-        raise ModelError(
-            f"{path}: expected inputs {sorted(inputs)} and outputs {sorted(outputs)}, "
-            f"found {sorted(takes)} and {sorted(gives)}"
-        )
+    session, _ = open_session(path, inputs, set(outputs), threads)
 
     def run(**values: np.ndarray) -> list[np.ndarray]:
         try:
