@@ -93,7 +93,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
 
 
 def test_marks_are_learnt_from(corpus, front_end, tmp_path):
-    how = replace(SMALL, scheme="timbre", steps=60, stages=(0.05, 0.95, 0, 0), batch=8, channels=4, loudest=15)
+    how = replace(
+        SMALL, scheme="timbre", steps=60, stages=(0.05, 0.95, 0, 0), batch=8, channels=4, loudest=15
+    )
     fakemark.train(how, corpus, front_end, tmp_path)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [entry["name"] for entry in log if "name" in entry]
