@@ -8,7 +8,7 @@ from pathlib import Path
 import earwitness
 
 SOURCE = Path(earwitness.__file__).parent
-STAGES = ["audio", "features", "decision", "evidence", "operations"]
+STAGES = ["audio", "features", "decision", "evidence", "operations", "service"]
 COMMON = {"types", "errors"}
 INSTRUMENTS = {"metrics", "training"}
 

@@ -24,6 +24,7 @@ from earwitness.cli.knowledge import knowledge_app
 from earwitness.cli.models import models_app
 from earwitness.cli.registry import PROMOTE_HELP, ROLLBACK_HELP, promote, registry_app, rollback
 from earwitness.cli.select import SELECT_HELP, select
+from earwitness.cli.serve import SERVE_HELP, audit_app, keys_app, serve
 from earwitness.cli.train import train_app
 from earwitness.cli.update import UPDATE_HELP, update
 from earwitness.cli.watermark import watermark_app
@@ -45,6 +46,8 @@ app.add_typer(discover_app, name="discover")
 app.add_typer(registry_app, name="registry")
 app.add_typer(tracer_app, name="tracer")
 app.add_typer(watermark_app, name="watermark")
+app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
 
 EXIT_HELP = """\b
 Exit codes:
@@ -215,3 +218,4 @@ app.command(epilog=SELECT_HELP)(select)
 app.command(epilog=UPDATE_HELP)(update)
 app.command(epilog=PROMOTE_HELP)(promote)
 app.command(epilog=ROLLBACK_HELP)(rollback)
+app.command(epilog=SERVE_HELP)(serve)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from earwitness.audio.rttm import Part, write_rttm
+from earwitness.audio.rttm import Part, as_lines, write_rttm
 from earwitness.errors import InputError
 from earwitness.operations.journal import Key, key_of
 
@@ -82,6 +82,11 @@ def scored(record: dict[str, Any]) -> list[tuple[float, float]]:
             start, stop = found[-1][0], max(stop, found.pop()[1])
         found.append((start, stop))
     return found
+
+
+def rttm_text(record: dict[str, Any], name: str) -> str:
+    """The parts of one record as RTTM, under a name without white space."""
+    return "".join(as_lines(name, list(parts_of(record)))) if record.get("windows") else ""
 
 
 def write_labels(path: Path, spans: Sequence[dict[str, float]]) -> None:

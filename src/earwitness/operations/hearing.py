@@ -5,11 +5,10 @@ decoded. Whatever a file brings about ends in its own verdict.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,8 @@ from earwitness.types import AudioInfo, Failure, Heard, Quality, Verdict, Waterm
 LONG_BATCH = 4  # windows of a long recording scored together
 NOT_CALIBRATED = "the model is not calibrated: p(fake) is its own figure, not a probability"
 MAX_BAD_PACKETS = 0.02  # share of a stream (or two) that may fail to decode before it is damaged
+
+Watch = Callable[[Recording], None]  # called as a recording is decoded; an InputError of it ends the file
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,22 @@ class Hearing:
     error: Failure | None = None
 
 
-def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) -> Hearing:
-    """Decode and gate one recording; score it too where it is longer than a whole clip."""
-    heard = Hearing("<bytes>" if isinstance(source, bytes) else "<stream>")
-    if isinstance(source, str | os.PathLike):
+def hear(
+    detector: Detector, source: Source, options: ScanOptions, watch: Watch, name: str | None = None
+) -> Hearing:
+    """Decode and gate one recording; score it too where it is longer than a whole clip.
+
+    `name` is what its record calls it, where that is not the path.
+    """
+    heard = Hearing(name or ("<bytes>" if isinstance(source, bytes) else "<stream>"))
+    if name is None and isinstance(source, str | os.PathLike):
         heard.path, heard.path_bytes = printable_path(source)
     try:
         with open_file(source) as file:
             heard.sha256 = digest(file)
             with open_recording(file, heard.path) as recording:
                 heard.info = recording.info
-                listen(detector, heard, recording, options, stop)
+                listen(detector, heard, recording, options, watch)
     except InputError as error:
         heard.error = Failure(error.code, error.message)
     except Exception as error:  # whatever a hostile file brings about, the others go on
@@ -86,7 +92,7 @@ def hear(detector: Detector, source: Source, options: ScanOptions, stop: Event) 
 
 
 def listen(
-    detector: Detector, heard: Hearing, recording: Recording, options: ScanOptions, stop: Event
+    detector: Detector, heard: Hearing, recording: Recording, options: ScanOptions, watch: Watch
 ) -> None:
     """Run the sound track through gate and windows; fills `heard`."""
     meter, marks = QualityMeter(), watermark_listener(options)
@@ -96,8 +102,7 @@ def listen(
 
     def metered() -> Iterator[np.ndarray]:
         for block in recording.blocks():
-            if stop.is_set():
-                raise InputError("cancelled", "the scan was stopped before this file was done")
+            watch(recording)
             meter.update(block)
             if marks:
                 marks.update(block)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.inputs import find_files
 from earwitness.operations.scan import check, open_detector, scan_many
 from earwitness.operations.show import make_progress, visible
-from earwitness.types import ModelId, Verdict
+from earwitness.types import Heard, ModelId, Verdict
 
 SAME = 0.999  # similarity at which two recordings are one, if they are also as long
 SAME_LENGTH = 0.02  # relative
@@ -33,6 +33,7 @@ ENOUGH = 10  # entries of either class before a label is doubted
 MOST_OF_SOURCE = 0.2  # share of the base that one named source may hold,
 FREE_OF_SOURCE = 50  # and entries that it may hold in any case
 LABELS = {"genuine": True, "bona-fide": True, "fake": False, "spoof": False}
+Outcome = Literal["added", "quarantined", "duplicate"]
 
 
 @dataclass(frozen=True)
@@ -130,19 +131,23 @@ def taken(base: Knowledge | None, verdict: Verdict, facts: Facts) -> dict[str, A
         path=str(Path(verdict.path).resolve()),
         **vars(facts),
     )
-    done["id"] = entry.id
+    outcome, why = add_heard(base, entry, verdict.heard)
+    return {**done, "id": entry.id, "outcome": outcome, "why": why}
+
+
+def add_heard(base: Knowledge, entry: Entry, heard: Heard) -> tuple[Outcome, str]:
+    """Add what was heard of a recording, if it can be: what became of it, and why."""
     for there in base.entries([entry.id]):
         label = "genuine" if there.bona_fide else "fake"
-        return {**done, "outcome": "duplicate", "why": f"the same content is there already, as {label}"}
-    heard = verdict.heard
+        return "duplicate", f"the same content is there already, as {label}"
     double = twin(base, heard.embeddings, entry)
     if double:
-        return {**done, "outcome": "duplicate", "why": f"entry {double} sounds the same and is as long"}
-    why = over_cap(base, facts.source) or doubted(base, heard.embeddings, heard.profile, facts.bona_fide)
+        return "duplicate", f"entry {double} sounds the same and is as long"
+    why = over_cap(base, entry.source) or doubted(base, heard.embeddings, heard.profile, entry.bona_fide)
     item = Item(replace(entry, quarantined=why), heard.embeddings, heard.starts_s, heard.profile)
     if not base.add([item]):
-        return {**done, "outcome": "duplicate", "why": "another process has just added the same content"}
-    return {**done, "outcome": "quarantined" if why else "added", "why": why}
+        return "duplicate", "another process has just added the same content"
+    return ("quarantined" if why else "added"), why
 
 
 def twin(base: Knowledge, embeddings: np.ndarray, entry: Entry) -> str:

@@ -16,12 +16,21 @@ from threading import Event
 
 import numpy as np
 
-from earwitness.audio.io import SAMPLE_RATE, Source, to_wav
+from earwitness.audio.io import SAMPLE_RATE, Recording, Source, to_wav
 from earwitness.audio.quality import speech_graph
 from earwitness.decision.bundle import find_bundle, read_card
 from earwitness.decision.detector import Detector, Engine, choose_engine, load_detector
 from earwitness.decision.scoring import score_clips
-from earwitness.operations.hearing import ScanOptions, add_window, hear, judge, opened_scheme, unexpected
+from earwitness.errors import InputError
+from earwitness.operations.hearing import (
+    ScanOptions,
+    Watch,
+    add_window,
+    hear,
+    judge,
+    opened_scheme,
+    unexpected,
+)
 from earwitness.types import Verdict
 
 GROUP = 8  # files that a thread scores together
@@ -68,7 +77,7 @@ def scan(
     if isinstance(source, np.ndarray):
         source = to_wav(source, sample_rate)
     with consulted(detector, options) as ask:
-        return ask(scan_group(detector, [source], options, Event())[0])
+        return ask(scan_group(detector, [source], options, lambda _: None)[0])
 
 
 def scan_many(
@@ -127,11 +136,16 @@ def scan_groups(
 ) -> Iterator[list[Verdict]]:
     """Verdicts on groups of recordings, as they come from several threads."""
     stop, pool = Event(), ThreadPoolExecutor(workers)
+
+    def watch(_: Recording) -> None:
+        if stop.is_set():
+            raise InputError("cancelled", "the scan was stopped before this file was done")
+
     running: set[Future[list[Verdict]]] = set()
     try:
         while True:
             for group in islice(groups, 2 * workers - len(running)):
-                running.add(pool.submit(scan_group, detector, group, options, stop))
+                running.add(pool.submit(scan_group, detector, group, options, watch))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -222,10 +236,17 @@ def is_big(source: Source) -> bool:
 
 
 def scan_group(
-    detector: Detector, sources: Sequence[Source], options: ScanOptions, stop: Event
+    detector: Detector,
+    sources: Sequence[Source],
+    options: ScanOptions,
+    watch: Watch,
+    names: Sequence[str | None] = (),
 ) -> list[Verdict]:
     """Verdicts on a few recordings, in the order given; short ones share batches."""
-    heard = [hear(detector, source, options, stop) for source in sources]
+    given = names or [None] * len(sources)
+    heard = [
+        hear(detector, source, options, watch, name) for source, name in zip(sources, given, strict=True)
+    ]
     short = [item for item in heard if item.clip is not None and not (item.refused or item.error)]
     clips = [item.clip for item in short if item.clip is not None]
     try:

@@ -1,0 +1,263 @@
+"""The workers of a service, and who hands them their work.
+
+A thread for each worker claims jobs, gives them to its process and takes down the answers. A process that
+says nothing for too long is killed; over whatever it died, the others go on. Short recordings have as many
+workers as there are processors; long ones have one of their own, which yields to them.
+"""
+
+import base64
+import contextlib
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from queue import Empty, Queue
+from typing import Any
+
+from earwitness.errors import InputError
+from earwitness.service.jobs import LEASE_S, Job, Lane, claim, finish, give_back, recover, renew, sweep
+from earwitness.service.store import Store
+from earwitness.service.worker import ELSEWHERE, Settings
+
+GROUP = 8  # short files that a worker scores together
+STALL_S = 60.0  # without a sign of life, a worker is taken for dead
+START_S = 60.0
+IDLE_S = 1.0  # after which a crew looks for work that another server took in or let go
+LONG_NICENESS = 10
+log = logging.getLogger("earwitness.service")
+
+
+class WorkerDied(Exception):
+    """A worker ended, or had to be ended, before it answered."""
+
+
+@dataclass(frozen=True)
+class CrewOptions:
+    """How many workers, and how long and large what they hear may be."""
+
+    workers: int
+    settings: Settings
+    short_s: float = 60.0  # longer recordings go to the long lane
+
+
+class Worker:
+    """A process that scores; started when first asked, and anew after each death."""
+
+    def __init__(self, settings: Settings, stall_s: float = STALL_S) -> None:
+        self.settings, self.stall_s = settings, stall_s
+        self.process: subprocess.Popen[bytes] | None = None
+        self.lines: Queue[bytes] = Queue()
+        self.starts = 0
+
+    def start(self) -> None:
+        """Start the process if none runs.
+
+        Raises:
+            WorkerDied: it does not come up.
+        """
+        if self.process is not None:
+            return
+        self.starts += 1
+        self.lines = Queue()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "earwitness.service.worker", json.dumps(asdict(self.settings))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        threading.Thread(target=self._read, args=(self.process, self.lines), daemon=True).start()
+        self._next(START_S)
+
+    @staticmethod
+    def _read(process: subprocess.Popen[bytes], lines: Queue[bytes]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(b"")
+
+    def _next(self, timeout_s: float) -> dict[str, Any]:
+        try:
+            line = self.lines.get(timeout=timeout_s)
+        except Empty:
+            line = b""
+        if not line.endswith(b"\n"):
+            self.end()
+            raise WorkerDied
+        return json.loads(line)
+
+    def ask(self, request: dict[str, Any], on_sign: Callable[[float | None], None]) -> Any:
+        """The answer to a request; `on_sign` gets the share heard, where it is known, as the work goes on.
+
+        Raises:
+            WorkerDied: it ended, or fell silent.
+            InputError: it says why it cannot.
+        """
+        self.start()
+        assert self.process is not None
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            self.end()
+            raise WorkerDied from None
+        while True:
+            said = self._next(self.stall_s)
+            if "done" in said:
+                return said["done"]
+            if "failed" in said:
+                raise InputError(**said["failed"])
+            on_sign(said["heard"])
+
+    def end(self) -> None:
+        """Kill the process."""
+        if self.process is None:
+            return
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self.process = None
+
+
+class Crew:
+    """Threads that hand out work until they are stopped."""
+
+    def __init__(
+        self, store: Store, options: CrewOptions, on_answer: Callable[[str, dict[str, Any]], None]
+    ) -> None:
+        self.store, self.options, self.on_answer = store, options, on_answer
+        self.stopping = threading.Event()
+        self.work: dict[Lane, threading.Condition] = {
+            "short": threading.Condition(),
+            "long": threading.Condition(),
+        }
+        short = replace(options.settings, short_s=options.short_s)
+        slow = replace(options.settings, niceness=LONG_NICENESS)
+        self.workers: list[tuple[Lane, Worker]] = [("short", Worker(short)) for _ in range(options.workers)]
+        self.workers.append(("long", Worker(slow)))
+        self.desk, self.desk_free = Worker(slow), threading.Lock()
+        self.threads = [
+            threading.Thread(target=self.attend, args=pair, name=f"{pair[0]} lane") for pair in self.workers
+        ]
+        self.threads.append(threading.Thread(target=self.keep_house, name="house"))
+
+    def start(self, alone: bool) -> None:
+        """Begin; `alone`: no other server works on this store, so what is running is nobody's."""
+        recover(self.store, alone)
+        for thread in self.threads:
+            thread.start()
+
+    def notify(self, lane: Lane = "short") -> None:
+        """Say that there is work."""
+        with self.work[lane]:
+            self.work[lane].notify()
+
+    def stop(self) -> None:
+        """End at once; what is being worked on waits for the next start."""
+        self.stopping.set()
+        for lane, worker in self.workers:
+            worker.end()
+            self.notify(lane)
+        self.desk.end()
+        for thread in self.threads:
+            thread.join()
+
+    def attend(self, lane: Lane, worker: Worker) -> None:
+        """One worker's day."""
+        while not self.stopping.is_set():
+            try:
+                jobs = claim(self.store, lane, GROUP if lane == "short" else 1)
+            except Exception:
+                log.exception("work cannot be claimed; trying again")
+                self.stopping.wait(IDLE_S)
+                continue
+            if not jobs:
+                with self.work[lane]:
+                    self.work[lane].wait(IDLE_S)
+                continue
+            try:
+                self.hand_out(lane, worker, jobs)
+            except Exception:
+                log.exception("answers cannot be taken down; the work is done again")
+                self.stopping.wait(IDLE_S)
+
+    def hand_out(self, lane: Lane, worker: Worker, jobs: list[Job]) -> None:
+        """Have jobs of the same options done, and take down what comes of them."""
+        files = [{"path": str(self.store.audio(job.id)), "name": job.name} for job in jobs]
+        request = {"do": "scan", "jobs": files, "options": jobs[0].options}
+        renewed = time.monotonic()
+
+        def on_sign(heard: float | None) -> None:
+            nonlocal renewed
+            if time.monotonic() - renewed >= min(1.0, LEASE_S / 4):
+                renewed = time.monotonic()
+                renew(self.store, jobs, heard if len(jobs) == 1 else None)
+
+        try:
+            answers = worker.ask(request, on_sign)
+        except WorkerDied:
+            if self.stopping.is_set():
+                self.return_all(jobs, lane, died=False)
+                return
+            log.warning("a worker died over %s", ", ".join(job.id for job in jobs))
+            self.return_all(jobs, lane, died=True)
+            return
+        except InputError as error:
+            answers = [{"record": refused_record(job, error), "heard": None} for job in jobs]
+        for job, answer in zip(jobs, answers, strict=True):
+            if ELSEWHERE in answer:
+                give_back(self.store, job, "long", died=False)
+                self.notify("long")
+                continue
+            heard = base64.b64decode(answer["heard"]) if answer["heard"] else None
+            if finish(self.store, job, answer["record"], heard):
+                self.on_answer(job.id, answer["record"])
+
+    def return_all(self, jobs: Iterable[Job], lane: Lane, died: bool) -> None:
+        """Give jobs back that were not answered."""
+        for job in jobs:
+            if give_back(self.store, job, lane, died):
+                self.on_answer(job.id, {"verdict": "error"})
+
+    def make(self, request: dict[str, Any]) -> None:
+        """Have the desk's worker make a file; one at a time.
+
+        Raises:
+            WorkerDied: it takes too much time or memory.
+            InputError: it cannot be made.
+        """
+        with self.desk_free:
+            self.desk.ask(request, lambda _: None)
+
+    def keep_house(self) -> None:
+        """Let go what is kept no longer, and take over from servers that died."""
+        swept = 0.0
+        while not self.stopping.wait(LEASE_S / 4):
+            try:
+                if recover(self.store):
+                    self.notify()
+                    self.notify("long")
+                if time.monotonic() - swept >= 60:
+                    sweep(self.store)
+                    swept = time.monotonic()
+            except Exception:
+                log.exception("housekeeping failed; trying again")
+
+
+def refused_record(job: Job, error: InputError) -> dict[str, Any]:
+    """The answer where nothing can be scored as asked."""
+    failed = {"code": error.code, "message": error.message}
+    return {
+        "schema": 1,
+        "path": job.name,
+        "verdict": "error",
+        "rule": error.code,
+        "warnings": [],
+        "error": failed,
+    }
