@@ -1,4 +1,4 @@
-"""Write the figures of the README and of docs/embedded.md, knowledge.md and operations.md from `results`.
+"""Write the figures of the README and of pages of docs from `results`.
 
 python benchmarks/figures.py
 """
@@ -249,6 +249,14 @@ def operations(results: Path) -> str:
     return "\n".join(lines).rstrip()
 
 
+def watermarks(results: Path) -> str:
+    """The block of docs/watermarks.md."""
+    from watermark_figures import block
+
+    mixture = read(results, "mixture") if (results / "mixture.json").exists() else None
+    return block(read(results, "watermarks"), mixture, table, percent)
+
+
 def put(page: Path, block: str) -> None:
     """Put a block between the marks of a page."""
     head, rest = page.read_text().split(START, 1)
@@ -263,6 +271,7 @@ def main() -> None:
     put(ROOT / "docs" / "embedded.md", card(results))
     put(ROOT / "docs" / "knowledge.md", knowledge(results))
     put(ROOT / "docs" / "operations.md", operations(results))
+    put(ROOT / "docs" / "watermarks.md", watermarks(results))
 
 
 if __name__ == "__main__":
