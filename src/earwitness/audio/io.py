@@ -346,7 +346,9 @@ def load_part(path: Path, start: int, samples: int) -> np.ndarray:
     kept, place = [], 0
     with open_file(path) as file, open_recording(file, path.name) as recording:
         for block in recording.blocks():
-            kept.append(block[max(0, start - place) : max(0, start + samples - place)])
+            wanted = block[max(0, start - place) : max(0, start + samples - place)]
+            if len(wanted):  # an empty slice, too, would keep its whole block
+                kept.append(wanted)
             place += len(block)
             if place >= start + samples:
                 break

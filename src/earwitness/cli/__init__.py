@@ -23,6 +23,7 @@ from earwitness.cli.judge import (
 from earwitness.cli.knowledge import knowledge_app
 from earwitness.cli.models import models_app
 from earwitness.cli.registry import PROMOTE_HELP, ROLLBACK_HELP, promote, registry_app, rollback
+from earwitness.cli.report import REPORT_HELP, report
 from earwitness.cli.select import SELECT_HELP, select
 from earwitness.cli.serve import SERVE_HELP, audit_app, keys_app, serve
 from earwitness.cli.train import train_app
@@ -218,4 +219,5 @@ app.command(epilog=SELECT_HELP)(select)
 app.command(epilog=UPDATE_HELP)(update)
 app.command(epilog=PROMOTE_HELP)(promote)
 app.command(epilog=ROLLBACK_HELP)(rollback)
+app.command(epilog=REPORT_HELP)(report)
 app.command(epilog=SERVE_HELP)(serve)

@@ -51,6 +51,8 @@ FIELDS = {
 }
 
 Graph = Callable[..., list[np.ndarray]]
+Residual = Callable[[np.ndarray, np.ndarray], np.ndarray]  # host, message -> what is added
+GAINS = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def open_folder(folder: Path, threads: int = 1) -> Scheme:
         bits=bits,
         step={"timbre": 0, "audioseal": 1}.get(kind, HOP),
         presence=Presence(**{key: float(card["presence"][key]) for key in PRESENCE}),
-        residual=added_by(generator) if kind in ADDED else multiplied_by(generator),
+        residual=louder(added_by(generator) if kind in ADDED else multiplied_by(generator), gain_of(card)),
         read=read_bits(reader, words) if kind == "timbre" else read_marks(reader, kind, words.shape[1]),
     )
 
@@ -174,6 +176,9 @@ def read_scheme_card(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path}: `presence` needs a threshold, a positive tail, a false alarm within (0, 1)"
         )
+    gain = card.get("gain", 1.0)
+    if isinstance(gain, bool) or not isinstance(gain, int | float) or not GAINS[0] <= gain <= GAINS[1]:
+        raise ModelError(f"{path}: `gain` is no number from {GAINS[0]} to {GAINS[1]}")
     digests = card["files"]
     if not set(digests) >= {GENERATOR, READER, MESSAGES} or not NAME.fullmatch(card["name"]):
         raise ModelError(f"{path}: lacks digests of {GENERATOR}, {READER}, {MESSAGES}, or has no plain name")
@@ -247,7 +252,7 @@ def values_shown(values: dict[str, np.ndarray]) -> str:
     return ", ".join(f"{name} {value.shape}" for name, value in values.items())
 
 
-def added_by(generator: Graph) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def added_by(generator: Graph) -> Residual:
     """What a generator of waveforms adds, bounded by what hides it."""
 
     def residual(host: np.ndarray, message: np.ndarray) -> np.ndarray:
@@ -261,7 +266,17 @@ def added_by(generator: Graph) -> Callable[[np.ndarray, np.ndarray], np.ndarray]
     return residual
 
 
-def multiplied_by(generator: Graph) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def gain_of(card: dict[str, Any]) -> float:
+    """The factor on what the generator of a card adds, so that strength 1 is as audible as was chosen."""
+    return float(card.get("gain", 1.0))
+
+
+def louder(residual: Residual, gain: float) -> Residual:
+    """The same with a factor on what is added."""
+    return lambda host, message: np.float32(gain) * residual(host, message)
+
+
+def multiplied_by(generator: Graph) -> Residual:
     """What a generator of factors on magnitudes adds."""
 
     def residual(host: np.ndarray, message: np.ndarray) -> np.ndarray:
