@@ -74,6 +74,12 @@ def test_any_length_is_marked_and_read(schemes, kind, samples):
     assert most - 1 <= len(window.where) <= most
 
 
+def test_a_gain_makes_the_same_mark_louder(tmp_path, schemes):
+    louder, host = open_scheme(folder_of.make(tmp_path / "a", "timbre", gain=2.5)), noise(8_001)
+    plain = schemes["timbre"].residual(host, louder.messages[0])
+    np.testing.assert_allclose(louder.residual(host, louder.messages[0]), 2.5 * plain, atol=1e-6)
+
+
 def test_of_nothing_comes_nothing(schemes):
     for scheme in schemes.values():
         assert scheme.residual(np.zeros(0, np.float32), scheme.messages[0]).shape == (0,)
@@ -159,6 +165,11 @@ def test_what_was_altered_is_refused(tmp_path):
         {"presence": {"threshold": 0, "tail": 1, "false_alarm": 1}},
         {"presence": {"threshold": "0", "tail": 1, "false_alarm": 0.1}},
         {"presence": None},
+        {"gain": 0},
+        {"gain": 100},
+        {"gain": float("nan")},
+        {"gain": "2"},
+        {"gain": True},
         {"files": {}},
         {"files": {"../generator.onnx": ""}},
         {"name": "../x"},
