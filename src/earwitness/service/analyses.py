@@ -23,8 +23,8 @@ from earwitness.service.store import (
     accept,
     accept_batch,
     batch_of,
-    counts,
     find,
+    queue_length,
     remove,
     remove_files,
     search,
@@ -70,7 +70,12 @@ class Said(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     label: Literal["fake", "genuine"]
-    generator: str = Field("", max_length=200, description="Which system made it, where it is known.")
+    generator: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="Which system made it, where it is known.",
+    )
     note: str = Field("", max_length=2000)
 
 
@@ -86,7 +91,7 @@ async def create(request: Request, asked: Options, caller: Scanner, retry_key: R
     Answered at once where it is heard within `wait_s`, else with 202 and the place to look for the answer.
     """
     service = service_of(request)
-    options = checked(service, asked)
+    options = await run_in_threadpool(checked, service, asked)
     with coming_in(service):
         uploads = await receive_files(request, service.store, asked.name, service.options.max_bytes)
     upload = uploads[0]
@@ -136,7 +141,7 @@ def checked(service: Service, asked: Asked) -> dict[str, Any]:
         raise Problem(422, "no-tracer", "this service has no tracer (`earwitness serve --attribute`)")
     if asked.callback is not None:
         check_address(asked.callback, service.options.private_callbacks)
-    if counts(service.store).get("queued", 0) >= service.options.max_waiting:
+    if queue_length(service.store) >= service.options.max_waiting:
         raise Problem(
             429, "busy", "too many analyses wait for their turn; try again later", {"retry-after": "30"}
         )
@@ -188,12 +193,16 @@ async def wait_for(service: Service, id: str, done: asyncio.Event, wait_s: float
 async def create_batch(request: Request, asked: Options, caller: Scanner) -> Response:
     """Score many recordings, sent as files of one form; a callback comes once, when all are answered."""
     service = service_of(request)
-    options = checked(service, asked)
+    options = await run_in_threadpool(checked, service, asked)
     with coming_in(service):
         uploads = await receive_files(request, service.store, None, service.options.max_bytes)
-    batch = await run_in_threadpool(
-        accept_batch, service.store, uploads, options, caller.name, asked.callback
-    )
+    try:
+        batch = await run_in_threadpool(
+            accept_batch, service.store, uploads, options, caller.name, asked.callback
+        )
+    except BaseException:
+        discard(service, uploads)
+        raise
     service.crew.notify()
     content = {"id": batch, "state": "running", "analyses": [upload.id for upload in uploads]}
     return JSONResponse(content, 202, {"location": f"/v1/batches/{batch}"})

@@ -16,8 +16,9 @@ from earwitness.decision.bundle import read_card
 from earwitness.errors import InputError
 from earwitness.operations.scan import available_processors, bundle_of
 from earwitness.service import analyses, files, insight, stream
-from earwitness.service.audit import verify
+from earwitness.service.audit import head
 from earwitness.service.callbacks import Messenger
+from earwitness.service.connections import HEADERS_S, Impatient, allow_open_files
 from earwitness.service.crew import Crew, CrewOptions
 from earwitness.service.gauges import Gauges
 from earwitness.service.guard import Guard, Rates
@@ -29,7 +30,6 @@ from earwitness.service.store import open_store
 from earwitness.service.worker import Settings
 
 PAGE = Path(__file__).parent / "page"
-HEADERS_S = 15  # for a connection to say what it wants
 log = logging.getLogger("earwitness.service")
 
 
@@ -73,6 +73,7 @@ def make_service(options: ServeOptions) -> Service:
         card=card,
         watermarks=[offer.name for offer in list_schemes() if offer.at_hand],
     )
+    service.gauges.deaths.set_function(lambda: service.crew.deaths)
     return service
 
 
@@ -88,7 +89,7 @@ def make_app(service: Service) -> FastAPI:
         yield
         await asyncio.to_thread(messenger.stop)
         await asyncio.to_thread(service.crew.stop)
-        log.info("the audit log ends with %s", verify(service.store.engine).head)
+        log.info("the audit log ends with %s", head(service.store.engine))
 
     app = FastAPI(
         title="earwitness",
@@ -118,6 +119,7 @@ def run_serve(options: ServeOptions) -> None:
     import uvicorn
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    allow_open_files()
     service = make_service(options)
     with only_one(options):
         config = uvicorn.Config(
@@ -129,7 +131,8 @@ def run_serve(options: ServeOptions) -> None:
             server_header=False,
             date_header=False,
             ws_max_size=1 << 20,
-            timeout_keep_alive=HEADERS_S,
+            http=Impatient,
+            timeout_keep_alive=int(HEADERS_S),
             timeout_graceful_shutdown=5,
         )
         log.info("earwitness %s at http://%s:%d/", __version__, options.host, options.port)

@@ -3,7 +3,8 @@
     hash(n) = SHA-256(hash(n - 1) | canonical JSON of entry n)
 
 Whoever can write to the database can also make the whole chain anew. Against that, keep the last hash
-elsewhere (`earwitness audit head`, or the log of the service at its end) and give it to `audit verify`.
+elsewhere (`earwitness audit verify` and the log of the service at its end tell it) and give it back to
+`audit verify --head`.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from earwitness.service.tables import audit, canonical
 
@@ -55,6 +57,12 @@ def chained(before: str, entry: dict[str, Any]) -> str:
     return hashlib.sha256(f"{before}|{canonical(entry)}".encode()).hexdigest()
 
 
+def head(engine: Engine) -> str:
+    """The last hash."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        return connection.scalar(select(audit.c.hash).order_by(audit.c.number.desc()).limit(1)) or START
+
+
 def entries(engine: Engine) -> Iterator[dict[str, Any]]:
     """All entries in order, some at a time."""
     last = -(1 << 62)
@@ -77,13 +85,17 @@ def verify(engine: Engine, head: str | None = None) -> Checked:
             end cannot be told from entries that were never written.
     """
     before, count, found = START, 0, head in (None, START)
-    for entry in entries(engine):
-        said = entry.pop("hash")
-        if entry["number"] != count + 1:
-            return Checked(count, before, count + 1, f"entry {count + 1} is missing")
-        if chained(before, entry) != said:
-            return Checked(count, before, count + 1, f"entry {count + 1} was altered, or one before it")
-        before, count, found = said, count + 1, found or said == head
+    try:
+        for entry in entries(engine):
+            said = entry.pop("hash")
+            if entry["number"] != count + 1:
+                return Checked(count, before, count + 1, f"entry {count + 1} is missing")
+            if chained(before, entry) != said:
+                return Checked(count, before, count + 1, f"entry {count + 1} was altered, or one before it")
+            before, count, found = said, count + 1, found or said == head
+    except (SQLAlchemyError, ValueError) as error:
+        why = f"the log cannot be read past entry {count} or one of the next ({type(error).__name__})"
+        return Checked(count, before, count + 1, why)
     if not found:
         return Checked(
             count, before, count + 1, "the hash noted earlier is not in the chain: it was cut or made anew"

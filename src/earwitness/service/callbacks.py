@@ -18,6 +18,8 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -29,10 +31,13 @@ from earwitness.service.problems import Problem
 from earwitness.service.store import Store, batch_of, find
 from earwitness.service.tables import deliveries
 
+UNICAST = ipaddress.ip_network("2000::/3")  # what is given out of version 6
 PAUSES_S = (10, 60, 600, 3_600, 21_600)  # before the second try, the third, ...
-TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0  # for each step
+WHOLE_S = 30.0  # for a server that answers in drops
 LOOK_S = 1.0
-AT_ONCE = 20
+AT_ONCE = 32
+THREADS = 8
 log = logging.getLogger("earwitness.service")
 
 
@@ -62,16 +67,29 @@ def check_address(url: str, private: bool) -> None:
         raise Problem(422, "bad-callback", "callback: put no password into the address; callbacks are signed")
     if not url.isascii() or any(c <= " " for c in url):
         raise Problem(422, "bad-callback", "callback: percent-encode what is not ASCII, and blanks")
-    try:
-        literal = ipaddress.ip_address(parts.hostname)
-    except ValueError:
-        return
-    if not private and not is_public(literal):
+    if not private and not may_be_public(parts.hostname):
         raise Problem(422, "bad-callback", "callback: addresses of this machine or network are not called")
+
+
+def may_be_public(host: str) -> bool:
+    """Whether a host may be on the internet, as far as its name or number shows."""
+    name = host.partition("%")[0].rstrip(".")
+    if name == "localhost" or name.endswith((".localhost", ".local", ".internal")):
+        return False
+    try:
+        return is_public(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    try:  # 2130706433, 0x7f.1 and the like
+        return is_public(ipaddress.IPv4Address(socket.inet_aton(name)))
+    except OSError:
+        return True
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether an address is one of the internet's, also where it is wrapped into one of version 6."""
+    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped and address not in UNICAST:
+        return False
     inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     teredo = getattr(address, "teredo", None)
     if inner is None and teredo:
@@ -111,10 +129,15 @@ def send(target: Target, id: str, body: bytes, secret: bytes) -> int:
     """
     timestamp = int(time.time())
     connection = socket.create_connection((target.address, target.port), TIMEOUT_S)
+    ending = threading.Timer(WHOLE_S, lambda: hang_up(connection))
+    ending.daemon = True
+    ending.start()
     try:
         name = target.parts.hostname or ""
         if target.parts.scheme == "https":
-            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=name)
+            secure = ssl.create_default_context()
+            connection = secure.wrap_socket(connection, server_hostname=name, do_handshake_on_connect=False)
+            connection.do_handshake()
         client = http.client.HTTPConnection(name, target.port, timeout=TIMEOUT_S)
         client.sock = connection
         path = (target.parts.path or "/") + (f"?{target.parts.query}" if target.parts.query else "")
@@ -130,7 +153,14 @@ def send(target: Target, id: str, body: bytes, secret: bytes) -> int:
     except http.client.HTTPException as error:
         raise OSError(f"no answer of HTTP ({type(error).__name__})") from None
     finally:
+        ending.cancel()
         connection.close()
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End a connection that another thread waits on."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def body_of(store: Store, kind: str, subject: str) -> bytes | None:
@@ -168,10 +198,8 @@ class Messenger:
         """Look for what is due, and send it."""
         while not self.stopping.wait(LOOK_S):
             try:
-                for row in self.due():
-                    if self.stopping.is_set():
-                        return
-                    self.deliver(row)
+                with ThreadPoolExecutor(THREADS, "callback") as pool:
+                    list(pool.map(self.deliver, self.due()))
             except Exception:
                 log.exception("callbacks cannot be sent; trying again")
 
@@ -183,6 +211,8 @@ class Messenger:
 
     def deliver(self, row: Any) -> None:
         """Try once, and note what came of it."""
+        if self.stopping.is_set():
+            return
         body = body_of(self.store, row.kind, row.subject)
         if body is None:
             self.note(row, "failed", "the analysis is gone")

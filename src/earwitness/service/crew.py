@@ -9,12 +9,14 @@ import base64
 import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
@@ -26,6 +28,11 @@ from earwitness.service.worker import ELSEWHERE, Settings
 GROUP = 8  # short files that a worker scores together
 STALL_S = 60.0  # without a sign of life, a worker is taken for dead
 START_S = 60.0
+AWAY_S = 5.0  # before a worker that did not start is tried again
+BEAT_S = LEASE_S / 4  # between two looks at a worker that says nothing
+DESK_WAIT_S = 30.0  # for one's turn at the desk
+DESK_LINE = 8  # who wait there at most
+SECRETS = ("EARWITNESS_DATABASE", "EARWITNESS_CALLBACK_SECRET")  # no business of a worker
 IDLE_S = 1.0  # after which a crew looks for work that another server took in or let go
 LONG_NICENESS = 10
 log = logging.getLogger("earwitness.service")
@@ -33,6 +40,10 @@ log = logging.getLogger("earwitness.service")
 
 class WorkerDied(Exception):
     """A worker ended, or had to be ended, before it answered."""
+
+
+class DeskBusy(Exception):
+    """Too much is being made already."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +58,13 @@ class CrewOptions:
 class Worker:
     """A process that scores; started when first asked, and anew after each death."""
 
+    module = "earwitness.service.worker"
+
     def __init__(self, settings: Settings, stall_s: float = STALL_S) -> None:
         self.settings, self.stall_s = settings, stall_s
         self.process: subprocess.Popen[bytes] | None = None
         self.lines: Queue[bytes] = Queue()
-        self.starts = 0
+        self.starts = self.deaths = 0
 
     def start(self) -> None:
         """Start the process if none runs.
@@ -63,66 +76,88 @@ class Worker:
             return
         self.starts += 1
         self.lines = Queue()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "earwitness.service.worker", json.dumps(asdict(self.settings))],
+        self.process = process = subprocess.Popen(
+            [sys.executable, "-m", self.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name not in SECRETS},
         )
-        threading.Thread(target=self._read, args=(self.process, self.lines), daemon=True).start()
+        threading.Thread(target=self._read, args=(process, self.lines), daemon=True).start()
+        self._say(process, asdict(self.settings))
         self._next(START_S)
 
     @staticmethod
     def _read(process: subprocess.Popen[bytes], lines: Queue[bytes]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(b"")
-
-    def _next(self, timeout_s: float) -> dict[str, Any]:
         try:
-            line = self.lines.get(timeout=timeout_s)
-        except Empty:
-            line = b""
+            for line in process.stdout:
+                lines.put(line)
+        except (OSError, ValueError):  # it was closed meanwhile
+            pass
+        finally:
+            lines.put(b"")
+
+    def _say(self, process: subprocess.Popen[bytes], value: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(value).encode() + b"\n")
+            process.stdin.flush()
+        except (OSError, ValueError):
+            self.deaths += 1
+            self.end()
+            raise WorkerDied from None
+
+    def _next(self, timeout_s: float, on_wait: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        ends = time.monotonic() + timeout_s
+        while True:
+            left = ends - time.monotonic()
+            try:
+                line = self.lines.get(timeout=max(0.0, min(left, BEAT_S)))
+                break
+            except Empty:
+                if left <= BEAT_S:
+                    line = b""
+                    break
+                on_wait()
         if not line.endswith(b"\n"):
+            self.deaths += 1
             self.end()
             raise WorkerDied
         return json.loads(line)
 
     def ask(self, request: dict[str, Any], on_sign: Callable[[float | None], None]) -> Any:
-        """The answer to a request; `on_sign` gets the share heard, where it is known, as the work goes on.
+        """The answer to a request; `on_sign` is called as the work goes on, with the share heard if known.
 
         Raises:
             WorkerDied: it ended, or fell silent.
             InputError: it says why it cannot.
         """
         self.start()
-        assert self.process is not None
-        assert self.process.stdin is not None
+        process = self.process
+        if process is None:  # ended from another thread
+            raise WorkerDied
+        self._say(process, request)
         try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
-        except OSError:
+            while not (said := self._next(self.stall_s, lambda: on_sign(None))).keys() & {"done", "failed"}:
+                on_sign(said["heard"])
+        except BaseException:  # what it still has to say would be taken for the answer to the next request
             self.end()
-            raise WorkerDied from None
-        while True:
-            said = self._next(self.stall_s)
-            if "done" in said:
-                return said["done"]
-            if "failed" in said:
-                raise InputError(**said["failed"])
-            on_sign(said["heard"])
+            raise
+        if "failed" in said:
+            raise InputError(**said["failed"])
+        return said["done"]
 
     def end(self) -> None:
         """Kill the process."""
-        if self.process is None:
+        process, self.process = self.process, None
+        if process is None:
             return
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ValueError):
                     pipe.close()
-        self.process = None
 
 
 class Crew:
@@ -142,6 +177,7 @@ class Crew:
         self.workers: list[tuple[Lane, Worker]] = [("short", Worker(short)) for _ in range(options.workers)]
         self.workers.append(("long", Worker(slow)))
         self.desk, self.desk_free = Worker(slow), threading.Lock()
+        self.desk_line = threading.BoundedSemaphore(DESK_LINE)
         self.threads = [
             threading.Thread(target=self.attend, args=pair, name=f"{pair[0]} lane") for pair in self.workers
         ]
@@ -161,12 +197,14 @@ class Crew:
     def stop(self) -> None:
         """End at once; what is being worked on waits for the next start."""
         self.stopping.set()
-        for lane, worker in self.workers:
-            worker.end()
-            self.notify(lane)
+        for (lane, worker), thread in zip(self.workers, self.threads, strict=False):
+            while thread.is_alive():
+                worker.end()  # again, should it have been starting
+                self.notify(lane)
+                thread.join(0.1)
         self.desk.end()
-        for thread in self.threads:
-            thread.join()
+        if self.threads[-1].is_alive():
+            self.threads[-1].join()
 
     def attend(self, lane: Lane, worker: Worker) -> None:
         """One worker's day."""
@@ -191,7 +229,7 @@ class Crew:
         """Have jobs of the same options done, and take down what comes of them."""
         files = [{"path": str(self.store.audio(job.id)), "name": job.name} for job in jobs]
         request = {"do": "scan", "jobs": files, "options": jobs[0].options}
-        renewed = time.monotonic()
+        renewed = 0.0
 
         def on_sign(heard: float | None) -> None:
             nonlocal renewed
@@ -199,6 +237,14 @@ class Crew:
                 renewed = time.monotonic()
                 renew(self.store, jobs, heard if len(jobs) == 1 else None)
 
+        try:
+            worker.start()
+        except WorkerDied:
+            self.return_all(jobs, lane, died=False)
+            if not self.stopping.is_set():
+                log.warning("a worker does not start; trying again")
+                self.stopping.wait(AWAY_S)
+            return
         try:
             answers = worker.ask(request, on_sign)
         except WorkerDied:
@@ -209,15 +255,29 @@ class Crew:
             self.return_all(jobs, lane, died=True)
             return
         except InputError as error:
+            if error.code == "internal" and len(jobs) > 1:  # each again, alone
+                self.return_all(jobs, lane, died=True)
+                return
             answers = [{"record": refused_record(job, error), "heard": None} for job in jobs]
         for job, answer in zip(jobs, answers, strict=True):
-            if ELSEWHERE in answer:
-                give_back(self.store, job, "long", died=False)
-                self.notify("long")
-                continue
-            heard = base64.b64decode(answer["heard"]) if answer["heard"] else None
-            if finish(self.store, job, answer["record"], heard):
-                self.on_answer(job.id, answer["record"])
+            self.take_down(job, answer)
+
+    def take_down(self, job: Job, answer: dict[str, Any]) -> None:
+        """Write an answer down; where that cannot be, say so instead."""
+        if ELSEWHERE in answer:
+            give_back(self.store, job, "long", died=False)
+            self.notify("long")
+            return
+        record = answer["record"]
+        heard = base64.b64decode(answer["heard"]) if answer["heard"] else None
+        try:
+            written = finish(self.store, job, record, heard)
+        except Exception:  # either the answer is odd, or the database is away: then this fails as well
+            log.exception("the answer to %s cannot be written down", job.id)
+            record = refused_record(job, InputError("internal", "the answer cannot be written down"))
+            written = finish(self.store, job, record)
+        if written:
+            self.on_answer(job.id, record)
 
     def return_all(self, jobs: Iterable[Job], lane: Lane, died: bool) -> None:
         """Give jobs back that were not answered."""
@@ -226,14 +286,30 @@ class Crew:
                 self.on_answer(job.id, {"verdict": "error"})
 
     def make(self, request: dict[str, Any]) -> None:
-        """Have the desk's worker make a file; one at a time.
+        """Have the desk's worker make a file, unless somebody else just did; one at a time.
 
         Raises:
             WorkerDied: it takes too much time or memory.
             InputError: it cannot be made.
+            DeskBusy: too many wait for theirs.
         """
-        with self.desk_free:
-            self.desk.ask(request, lambda _: None)
+        if not self.desk_line.acquire(blocking=False):
+            raise DeskBusy
+        try:
+            if not self.desk_free.acquire(timeout=DESK_WAIT_S):
+                raise DeskBusy
+            try:
+                if not Path(request["out"]).exists():
+                    self.desk.ask(request, lambda _: None)
+            finally:
+                self.desk_free.release()
+        finally:
+            self.desk_line.release()
+
+    @property
+    def deaths(self) -> int:
+        """Workers that died."""
+        return self.desk.deaths + sum(worker.deaths for _, worker in self.workers)
 
     def keep_house(self) -> None:
         """Let go what is kept no longer, and take over from servers that died."""

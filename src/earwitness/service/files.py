@@ -11,7 +11,7 @@ from earwitness.evidence.entries import ID as ENTRY_ID
 from earwitness.evidence.places import open_base
 from earwitness.service import schemas
 from earwitness.service.analyses import ENDED, Id, existing
-from earwitness.service.crew import WorkerDied
+from earwitness.service.crew import DeskBusy, WorkerDied
 from earwitness.service.guard import needs
 from earwitness.service.keys import Caller
 from earwitness.service.problems import Problem, as_problem
@@ -29,7 +29,7 @@ def made(service: Service, name: str, request: dict[str, Any]) -> Path:
     """A file that a worker makes, unless it is there already.
 
     Raises:
-        Problem: 422, it cannot be made.
+        Problem: 422, it cannot be made; 429, not now.
     """
     out = service.store.folder.parent / "made" / name
     if not out.exists():
@@ -37,6 +37,9 @@ def made(service: Service, name: str, request: dict[str, Any]) -> Path:
             service.crew.make({**request, "out": str(out)})
         except InputError as error:
             raise as_problem(error) from None
+        except DeskBusy:
+            wait = {"retry-after": "10"}
+            raise Problem(429, "busy", "too much is being made already; try again", wait) from None
         except WorkerDied:
             detail = "making this took too much time or memory; scan the file again with the command line"
             raise Problem(422, "parked", detail) from None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -49,7 +49,9 @@ class Gauges:
         )
         self.verdicts = Counter("earwitness_verdicts", "Answers.", ["verdict"], registry=self.registry)
         self.audio = Counter("earwitness_audio_seconds", "Audio heard.", registry=self.registry)
-        self.deaths = Counter("earwitness_worker_deaths", "Workers that died.", registry=self.registry)
+        self.deaths = Gauge(
+            "earwitness_worker_deaths", "Workers that died since the start.", registry=self.registry
+        )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request."""

@@ -1,23 +1,28 @@
 """Who may do what, how often, and from which page; and the headers that every answer carries."""
 
+import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earwitness.service.keys import Caller, Role, find_caller
 from earwitness.service.problems import Problem, answer
 from earwitness.service.state import Service, service_of
+from earwitness.service.uploads import bounded, too_big
 
 LOCAL = Caller("local", "admin")  # whoever sits at a machine that only serves itself
 LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 MOST_CALLERS = 10_000  # whose rates are remembered
 SAFE = ("GET", "HEAD", "OPTIONS")
+UPLOADS = ("/v1/analyses", "/v1/batches")  # bound what comes in themselves
+SMALL = 1 << 16  # bytes of any other body
+log = logging.getLogger("earwitness.service")
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "media-src 'self' blob:; connect-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
@@ -41,15 +46,17 @@ class Rates:
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate, self.burst, self.clock = rate, burst, clock
         self.buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self.turn = threading.Lock()
 
     def wait_s(self, caller: str) -> float:
         """0 where one more request is within the limit, else how long to wait for it."""
-        now = self.clock()
-        left, then = self.buckets.pop(caller, (float(self.burst), now))
-        left = min(self.burst, left + (now - then) * self.rate)
-        self.buckets[caller] = (left - 1 if left >= 1 else left, now)
-        while len(self.buckets) > MOST_CALLERS:
-            self.buckets.popitem(last=False)
+        with self.turn:
+            now = self.clock()
+            left, then = self.buckets.pop(caller, (float(self.burst), now))
+            left = min(self.burst, left + (now - then) * self.rate)
+            self.buckets[caller] = (left - 1 if left >= 1 else left, now)
+            while len(self.buckets) > MOST_CALLERS:
+                self.buckets.popitem(last=False)
         return 0.0 if left >= 1 else (1 - left) / self.rate
 
 
@@ -102,7 +109,7 @@ def check_origin(service: Service, headers: Headers, method: str) -> None:
     """
     host = headers.get("host", "")
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    if not service.keys and name.lower() not in LOCAL_NAMES:
+    if not service.keys and name.lower() not in (*LOCAL_NAMES, service.options.host):
         raise Problem(403, "wrong-host", "this service answers to localhost only; make a key to serve others")
     origin = headers.get("origin")
     if method not in SAFE and origin is not None and origin.partition("://")[2] != host:
@@ -119,27 +126,49 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.monotonic(), 500
+        began, status, begun = time.monotonic(), 500, False
 
         async def guarded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         try:
-            check_origin(self.service, Headers(scope=scope), scope["method"])
+            headers = Headers(scope=scope)
+            check_origin(self.service, headers, scope["method"])
+            if scope["path"] not in UPLOADS:
+                receive = small(headers, receive)
+            await self.app(scope, receive, guarded)
         except Problem as problem:
             await answer(problem)(scope, receive, guarded)
-        else:
-            await self.app(scope, receive, guarded)
+        except ClientDisconnect:
+            pass  # nobody is there to be answered
+        except Exception:
+            log.exception("a request failed")
+            if begun:
+                raise
+            detail = "something failed that nobody foresaw; it stands in the log of the service"
+            await answer(Problem(500, "internal", detail))(scope, receive, guarded)
         finally:
             self.service.gauges.request(route_of(scope), scope["method"], status, time.monotonic() - began)
 
 
-def route_of(scope: dict[str, Any]) -> str:
+def small(headers: Headers, receive: Receive) -> Receive:
+    """A receive for what is no upload.
+
+    Raises:
+        Problem: 413, the body is announced to be larger.
+    """
+    length = headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > SMALL:
+        raise too_big(SMALL)
+    return bounded(receive, SMALL)
+
+
+def route_of(scope: Scope) -> str:
     """The pattern that matched, so that ids do not become names of metrics."""
     return getattr(scope.get("route"), "path", "other")

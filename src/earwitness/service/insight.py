@@ -1,10 +1,12 @@
 """Routes that tell of the service itself: models, knowledge base, drift."""
 
+import json
 import time
 from collections import Counter
-from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -26,7 +28,8 @@ from earwitness.service.state import Service, service_of
 from earwitness.service.tables import analyses
 
 DAYS = 30
-WINDOW = 500  # latest recordings that drift is judged on
+VIEWS = {"all": "all recordings", "fake": "what sounds fake", "genuine": "what sounds genuine"}
+WATCH_P = 0.05  # shared out among the tests
 FRESH_S = 60.0  # for which what was said of drift is said again
 router = APIRouter(prefix="/v1")
 plain = APIRouter()
@@ -158,11 +161,11 @@ def drift(request: Request, caller: Scanner) -> JSONResponse:
     service = service_of(request)
     if service.options.drift is None:
         raise Problem(404, "no-drift", "this service has no drift reference (`earwitness serve --drift`)")
-    said = getattr(drift, "said", None)
-    if said is None or said[0] is not service or time.monotonic() - said[1] > FRESH_S:
-        said = (service, time.monotonic(), judged(service, service.options.drift))
-        drift.said = said  # type: ignore[attr-defined]
-    return JSONResponse({**said[2], "days": days_of(service)})
+    with service.judging:
+        if service.drift is None or time.monotonic() - service.drift[0] > FRESH_S:
+            said = {**judged(service, service.options.drift), "days": days_of(service)}
+            service.drift = (time.monotonic(), said)
+        return JSONResponse(service.drift[1])
 
 
 def judged(service: Service, reference: Path) -> dict[str, Any]:
@@ -171,18 +174,26 @@ def judged(service: Service, reference: Path) -> dict[str, Any]:
     from earwitness.operations.drift_file import read_reference
     from earwitness.operations.drift_options import LEAST
 
-    rows = list(rows_of(service.store, WINDOW))
-    samples = samples_of(rows)
-    if len(samples) < LEAST:
-        note = f"{len(samples)} recordings heard so far; drift is judged from {LEAST} on"
-        return {"state": "too-few", "recordings": len(samples), "tests": [], "note": note}
     try:
-        found = judge(read_reference(reference), samples)
+        known = read_reference(reference)
+        # As many as a window has, so that its null can be used; a recording may have come several times.
+        rows = list(islice(rows_of(service.store, known.model), known.options.window))
+        samples = samples_of(rows)
+        if len(samples) < LEAST:
+            note = f"{len(samples)} recordings heard so far; drift is judged from {LEAST} on"
+            return {"state": "too-few", "recordings": len(samples), "tests": [], "note": note}
+        found = [judge(known, samples, view) for view in views_of(known, samples, LEAST)]
     except EarwitnessError as error:
-        raise Problem(422, "bad-reference", str(error)) from None
-    tests = [{"name": "all recordings", "p_value": found.p, "alarm": found.alarm, **asdict(found)}]
-    state = "alarm" if found.alarm else "watch" if found.p <= 0.05 else "quiet"
+        raise as_problem(error) from None
+    tests = [{"name": VIEWS[one.view], "p_value": float(one.p), "alarm": bool(one.alarm)} for one in found]
+    alarm, least = any(test["alarm"] for test in tests), min(test["p_value"] for test in tests)
+    state = "alarm" if alarm else "watch" if least <= WATCH_P / len(tests) else "quiet"
     return {"state": state, "recordings": len(samples), "tests": tests, "note": ""}
+
+
+def views_of(reference: Any, samples: Any, least: int) -> list[str]:
+    """The views of a reference that there are enough samples for."""
+    return [view for view in reference.views if int(reference.in_view(samples, view).sum()) >= least]
 
 
 def days_of(service: Service) -> list[dict[str, Any]]:
@@ -190,16 +201,20 @@ def days_of(service: Service) -> list[dict[str, Any]]:
     began = time.time() - DAYS * 86_400
     columns = (analyses.c.finished, analyses.c.verdict, analyses.c.summary)
     days: dict[str, Counter[str]] = {}
+    shares: dict[str, list[float]] = {}
     with service.store.read() as connection:
-        for row in connection.execute(select(*columns[:2]).where(analyses.c.finished >= began)):
+        for row in connection.execute(select(*columns).where(analyses.c.finished >= began)):
             day = datetime.fromtimestamp(row.finished, UTC).date().isoformat()
             days.setdefault(day, Counter())[row.verdict] += 1
+            p_fake = json.loads(row.summary).get("p_fake")
+            shares.setdefault(day, []).extend([] if p_fake is None else [p_fake])
     return [
         {
             "day": day,
             "recordings": count.total(),
             **{name: count[name] for name in ("fake", "genuine", "uncertain")},
             "other": count["no-speech"] + count["error"],
+            "mean_p_fake": round(fmean(shares[day]), 4) if shares[day] else None,
         }
         for day, count in sorted(days.items())
     ]

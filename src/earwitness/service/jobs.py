@@ -12,20 +12,21 @@ import json
 import secrets
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import delete, select, update
 
 from earwitness.service.audit import append
-from earwitness.service.store import SUMMARY, Store, remove, remove_files
-from earwitness.service.tables import analyses, canonical, deliveries, retries
+from earwitness.service.store import SUMMARY, Store, make_due, remove, remove_files
+from earwitness.service.tables import analyses, canonical, retries
 
 TRIES = 3  # times that a worker may die over a file
 LEASE_S = 20.0
 GRACE_S = 3_600.0  # for which an answer can be fetched where nothing is kept
 RETRY_KEYS_S = 86_400.0
-ORPHAN_S = 3_600.0  # age of a file that no analysis knows
+ORPHAN_S = 3_600.0  # age of a file that no analysis knows, and of what can be made again
 Lane = Literal["short", "long"]
 
 
@@ -77,7 +78,7 @@ def finish(
             "finished": time.time(),
             "verdict": record["verdict"],
             "summary": canonical({key: record.get(key) for key in SUMMARY}),
-            "record": json.dumps(record, ensure_ascii=False),
+            "record": json.dumps(record, allow_nan=False),
             "heard": heard if keep else None,
             "claim": None,
             "lease": None,
@@ -96,20 +97,6 @@ def finish(
 def held(query: Any, job: Job) -> Any:
     """Of a query on analyses those under the claim of a job."""
     return query.where(analyses.c.id == job.id, analyses.c.state == "running", analyses.c.claim == job.claim)
-
-
-def make_due(connection: Connection, id: str) -> None:
-    """Have the answer sent to whoever waits for it or, where it was the last, for its batch."""
-    due = {"state": "due", "due": time.time()}
-    connection.execute(update(deliveries).where(deliveries.c.subject == id).values(**due))
-    batch = connection.scalar(select(analyses.c.batch).where(analyses.c.id == id))
-    if batch is None:
-        return
-    unfinished = select(analyses.c.id).where(
-        analyses.c.batch == batch, analyses.c.state.in_(("queued", "running"))
-    )
-    if connection.execute(unfinished.limit(1)).first() is None:
-        connection.execute(update(deliveries).where(deliveries.c.subject == batch).values(**due))
 
 
 def give_back(store: Store, job: Job, lane: Lane, died: bool) -> bool:
@@ -176,6 +163,9 @@ def sweep(store: Store) -> int:
     with store.read() as connection:
         known = set(connection.scalars(select(analyses.c.id).where(analyses.c.audio)))
     for file in [*store.folder.iterdir(), *(store.folder.parent / "made").iterdir()]:
-        if file.name.partition(".")[0] not in known and file.stat().st_mtime < now - ORPHAN_S:
-            file.unlink(missing_ok=True)
+        if file.parent == store.folder and file.name in known:
+            continue
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime < now - ORPHAN_S:
+                file.unlink()
     return gone

@@ -16,7 +16,7 @@ from earwitness.operations.samples import Samples, write_samples
 from earwitness.service.state import Service
 from earwitness.service.store import Store, heard_of, instant
 from earwitness.service.tables import analyses
-from earwitness.service.worker import unpacked
+from earwitness.service.worker import unpacked, without_paths
 from earwitness.types import ModelId
 
 NO_BASE = "this service has no knowledge base; the label is kept beside the analysis"
@@ -49,7 +49,7 @@ def learn(service: Service, analysis: dict[str, Any], label: str, generator: str
                 why = relabelled(base, entry, who)
                 outcome = "added" if not why else outcome
     except EarwitnessError as error:
-        return {"added": False, "why": str(error)}
+        return {"added": False, "why": without_paths(str(error))}
     return {"added": outcome == "added", "why": why}
 
 
@@ -76,25 +76,36 @@ def to_table(store: Store, out: Path) -> int:
     return len(found)
 
 
-def rows_of(store: Store, most: int | None = None) -> Iterator[tuple[Any, dict[str, Any], np.ndarray]]:
-    """Answered analyses that were heard, newest first: row and mean embedding."""
+def rows_of(store: Store, model: str = "-") -> Iterator[tuple[Any, dict[str, Any], np.ndarray]]:
+    """Recordings that were heard, newest first and each once a model: row, record and mean embedding.
+
+    `model`: the digest of the only one that is asked for.
+    """
     columns = [
         analyses.c[name]
-        for name in ("id", "name", "sha256", "created", "record", "label", "labelled", "heard")
+        for name in ("number", "id", "sha256", "created", "record", "label", "labelled", "heard")
     ]
     query = select(*columns).where(analyses.c.heard.is_not(None)).order_by(analyses.c.number.desc())
-    if most is not None:
-        query = query.limit(most)
     seen: set[tuple[str, str]] = set()
-    with store.read() as connection:
-        for row in connection.execute(query.execution_options(yield_per=AT_ONCE)).mappings():
+    last: int | None = None
+    while rows := page_of(store, query, last):
+        last = rows[-1]["number"]
+        for row in rows:
             record = json.loads(row["record"])
-            key = (row["sha256"], record["model"]["digest"])
-            if record.get("llr") is None or key in seen:
+            digest = record["model"]["digest"]
+            if record.get("llr") is None or (row["sha256"], digest) in seen or model not in ("-", digest):
                 continue
-            seen.add(key)
+            seen.add((row["sha256"], digest))
             mean = unpacked(row["heard"]).embeddings.mean(axis=0)
             yield row, record, mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+
+def page_of(store: Store, query: Any, last: int | None) -> Any:
+    """Some rows of a query, those after a number that came last; no connection is held between pages."""
+    if last is not None:
+        query = query.where(analyses.c.number < last)
+    with store.read() as connection:
+        return connection.execute(query.limit(AT_ONCE)).mappings().all()
 
 
 def samples_of(rows: list[Any]) -> Samples:

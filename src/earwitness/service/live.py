@@ -28,6 +28,7 @@ from earwitness.service.worker import Settings, confine
 
 STEP_S, WINDOW_S = 3.0, 10.0
 HEAD_BYTES = 44
+LARGEST = (1 << 32) - HEAD_BYTES  # bytes that the head of a WAV file can tell of
 
 
 class Tape:
@@ -102,8 +103,9 @@ def hear(source: IO[bytes], asked: dict[str, Any], say: Any) -> None:
                     llr=None if verdict.llr is None else round(verdict.llr, 4),
                 )
         if asked["format"] != "container":
+            head = wav_head(asked, total_bytes(spool))  # looks for the end, so it comes first
             spool.seek(0)
-            spool.write(wav_head(asked, total_bytes(spool)))
+            spool.write(head)
         spool.seek(0)
         verdict = scan(spool, model=detector, prior=asked["prior"], timeline=True)
         say(event="end", record={**to_record(verdict), "path": "live"})
@@ -132,7 +134,7 @@ def blocks_of(source: IO[bytes], asked: dict[str, Any], spool: IO[bytes]) -> Ite
 
 def wav_head(asked: dict[str, Any], size: int) -> bytes:
     """The head of a WAV file of 16-bit samples, for `size` bytes of them."""
-    rate, channels = asked["sample_rate"], asked["channels"]
+    rate, channels, size = asked["sample_rate"], asked["channels"], min(size, LARGEST)
     layout = struct.pack("<HHIIHH", 1, channels, rate, rate * 2 * channels, 2 * channels, 16)
     head = b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + struct.pack("<I", size)
     return b"RIFF" + struct.pack("<I", 36 + size) + head

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +77,14 @@ def callback_secret(home: Path) -> bytes:
     if given:
         return given.encode()
     file = home / "callback.secret"
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_bytes().strip()
-    with os.fdopen(descriptor, "wb") as new:
-        secret = secrets.token_urlsafe(32).encode()
-        new.write(secret + b"\n")
+    if not file.exists():
+        part = home / f"callback.{secrets.token_hex(8)}.part"
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write(secrets.token_urlsafe(32) + "\n")
+        with suppress(FileExistsError):
+            os.link(part, file)  # the first of several servers makes it
+        part.unlink()
+    secret = file.read_bytes().strip()
+    if len(secret) < 16:
+        raise InputError("usage", f"{file}: a secret has 16 bytes at least; remove the file")
     return secret

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from earwitness.errors import EarwitnessError, InputError
+from earwitness.service.worker import without_paths
 
 TITLES = {
     400: "Bad request",
@@ -22,16 +23,18 @@ TITLES = {
     415: "Unsupported media type",
     422: "Cannot be used",
     429: "Too many",
+    500: "Failed",
+    507: "No room",
 }
 CODES = {400: "usage", 404: "not-found", 405: "method-not-allowed", 413: "too-big", 415: "not-audio"}
 
 
-class Problem(Exception):
+class Problem(HTTPException):
     """An answer that says what is wrong and what to do."""
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
+        super().__init__(status, detail, headers or {})
+        self.status, self.code = status, code
 
     def body(self) -> dict[str, Any]:
         """The JSON of it."""
@@ -47,13 +50,14 @@ class Problem(Exception):
 def answer(problem: Problem) -> JSONResponse:
     """A problem as a response."""
     return JSONResponse(
-        problem.body(), problem.status, {**problem.headers}, media_type="application/problem+json"
+        problem.body(), problem.status, problem.headers, media_type="application/problem+json"
     )
 
 
 def as_problem(error: EarwitnessError, status: int = 422) -> Problem:
     """An error of the package as a problem."""
-    return Problem(status, error.code if isinstance(error, InputError) else "model", str(error))
+    code = error.code if isinstance(error, InputError) else "model"
+    return Problem(500 if code == "internal" else status, code, without_paths(str(error)))
 
 
 def handle_problems(app: FastAPI) -> None:
@@ -62,6 +66,10 @@ def handle_problems(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def of_ours(_: Request, error: Problem) -> JSONResponse:
         return answer(error)
+
+    @app.exception_handler(EarwitnessError)
+    async def of_the_package(_: Request, error: EarwitnessError) -> JSONResponse:
+        return answer(as_problem(error))
 
     @app.exception_handler(RequestValidationError)
     async def of_parameters(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -1,6 +1,8 @@
 """What the parts of a running service share."""
 
 import asyncio
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -34,12 +36,15 @@ class Service:
     streams: int = 0
     loop: asyncio.AbstractEventLoop | None = None
     waiting: dict[str, list[asyncio.Event]] = field(default_factory=dict)  # for answers, by analysis
+    drift: tuple[float, dict[str, Any]] | None = None  # when it was judged, and what was said
+    judging: threading.Lock = field(default_factory=threading.Lock)
 
     def answered(self, id: str, record: dict[str, Any]) -> None:
         """Wake whoever waits for an answer; called by the crew's threads."""
         self.gauges.answer(record)
-        if self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.wake, id)
+        if self.loop is not None:
+            with suppress(RuntimeError):  # it was closed
+                self.loop.call_soon_threadsafe(self.wake, id)
 
     def wake(self, id: str) -> None:
         """The same, in the loop's thread."""

@@ -26,7 +26,6 @@ from earwitness.service.tables import analyses, canonical, deliveries, open_tabl
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 NAME_LENGTH = 255
-FOREVER = "forever"
 SUMMARY = ("verdict", "p_fake", "llr", "duration_s", "error", "warnings")
 WHOLE = [column for column in analyses.c if column.name not in ("heard", "claim", "lease")]
 LISTED = [column for column in WHOLE if column.name != "record"]
@@ -112,6 +111,8 @@ def accept(
             if callback is not None:
                 add_delivery(connection, "analysis", upload.id, callback)
     except IntegrityError:
+        if retry_key is None:
+            raise
         return earlier(store, owner, retry_key, fingerprint, upload)
     return upload.id
 
@@ -151,7 +152,7 @@ def insert(
     append(connection, owner, "accepted", upload.id, sha256=upload.sha256, size=upload.size)
 
 
-def earlier(store: Store, owner: str, key: str | None, fingerprint: str, upload: Upload) -> str:
+def earlier(store: Store, owner: str, key: str, fingerprint: str, upload: Upload) -> str:
     """The analysis of a request that came before; the new upload is let go."""
     with store.read() as connection:
         row = connection.execute(
@@ -200,7 +201,7 @@ def search(
     """
     query = select(*LISTED).order_by(analyses.c.id.desc()).limit(limit + 1)
     if text:
-        like = text.lower()
+        like = text.replace("\0", "").lower()  # which no name holds, and PostgreSQL does not take
         query = query.where(
             func.lower(analyses.c.name).contains(like, autoescape=True)
             | analyses.c.id.startswith(like, autoescape=True)
@@ -211,7 +212,7 @@ def search(
     if label:
         query = query.where(analyses.c.label.is_(None) if label == "none" else analyses.c.label == label)
     if before:
-        query = query.where(analyses.c.id < before)
+        query = query.where(analyses.c.id < before.replace("\0", ""))
     with store.read() as connection:
         rows = connection.execute(query).mappings().all()
     found = [seen(row) for row in rows[:limit]]
@@ -249,13 +250,38 @@ def instant(seconds: float | None) -> str | None:
 def remove(store: Store, id: str, actor: str, why: str = "deleted") -> bool:
     """Forget an analysis with its audio, also while it is being worked on; whether it was there."""
     with store.write() as connection:
+        batch = connection.scalar(select(analyses.c.batch).where(analyses.c.id == id))
         if not connection.execute(delete(analyses).where(analyses.c.id == id)).rowcount:
             return False
         connection.execute(delete(deliveries).where(deliveries.c.subject == id))
         connection.execute(delete(retries).where(retries.c.analysis == id))
         append(connection, actor, why, id)
+        end_batch(connection, batch)
     remove_files(store, id)
     return True
+
+
+def make_due(connection: Connection, id: str) -> None:
+    """Have the answer sent to whoever waits for it or, where it was the last, for its batch."""
+    wake_delivery(connection, id)
+    end_batch(connection, connection.scalar(select(analyses.c.batch).where(analyses.c.id == id)))
+
+
+def end_batch(connection: Connection, batch: str | None) -> None:
+    """Have word of a batch sent once nothing of it is left to do. Comes after `append`, which takes turns."""
+    if batch is None:
+        return
+    unfinished = select(analyses.c.id).where(
+        analyses.c.batch == batch, analyses.c.state.in_(("queued", "running"))
+    )
+    if connection.execute(unfinished.limit(1)).first() is None:
+        wake_delivery(connection, batch)
+
+
+def wake_delivery(connection: Connection, subject: str) -> None:
+    """Have what waits for an answer sent."""
+    waiting = update(deliveries).where(deliveries.c.subject == subject, deliveries.c.state == "waiting")
+    connection.execute(waiting.values(state="due", due=time.time()))
 
 
 def remove_files(store: Store, id: str) -> None:
@@ -289,6 +315,13 @@ def batch_of(store: Store, batch: str) -> list[dict[str, Any]]:
         return [seen(row) for row in connection.execute(query).mappings()]
 
 
+def queue_length(store: Store) -> int:
+    """How many analyses wait for their turn."""
+    with store.read() as connection:
+        query = select(func.count()).select_from(analyses).where(analyses.c.state == "queued")
+        return connection.scalar(query) or 0
+
+
 def counts(store: Store) -> dict[str, int]:
     """How many analyses are in each state."""
     with store.read() as connection:
@@ -298,6 +331,8 @@ def counts(store: Store) -> dict[str, int]:
 
 def sync_folder(folder: Path) -> None:
     """Make sure that a file's new name in a folder survives a power cut."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -45,7 +45,7 @@ async def stream(socket: WebSocket) -> None:
     except Problem as problem:
         await refuse(socket, problem)
         return
-    except (WebSocketDisconnect, TimeoutError):
+    except (WebSocketDisconnect, TimeoutError, RuntimeError):
         return
     service.streams += 1
     try:
@@ -70,9 +70,11 @@ async def greet(service: Service, socket: WebSocket) -> dict[str, Any]:
         Problem: it may not, or there are too many streams.
         TimeoutError: it says nothing.
     """
-    text = await asyncio.wait_for(socket.receive_text(), GREETING_S)
+    message = await asyncio.wait_for(socket.receive(), GREETING_S)
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect
     try:
-        asked = Greeting.model_validate_json(text)
+        asked = Greeting.model_validate_json(message.get("text") or "")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the first message"

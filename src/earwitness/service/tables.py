@@ -158,10 +158,12 @@ def make_engine(url: str) -> Engine:
         connection.isolation_level = None  # transactions are begun below
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":  # readers wait for none
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 

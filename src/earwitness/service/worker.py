@@ -4,18 +4,20 @@ Reads requests from its standard input and answers on its standard output, a lin
 them it tells how far it is. It knows nothing of the database, of keys or of other requests, and ends with
 its input, so also when the service is killed. What takes too long is ended from outside (`crew.py`).
 
-    python -m earwitness.service.worker SETTINGS      (JSON of `Settings`)
+The first line is its `Settings`: as an argument, all of the machine could read an address with its password.
 """
 
 import base64
 import io
 import json
 import os
+import re
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +35,7 @@ Consult = Callable[[Verdict], Verdict]
 ELSEWHERE = "elsewhere"  # code of what the short lane leaves to the long one
 TICK_S = 0.5
 PEAKS = 1_200
+PLACE = re.compile(r"\w+://[^\s'\",;<>|]+|(?<![\w.])(?:[A-Za-z]:)?[\\/][^\s'\",:;<>|]+")
 MOST_HEARD = 4 << 20  # bytes of embeddings that are kept of one recording
 WRITES = 4 << 30  # bytes of a file made here: a day of audio at 16 kHz
 
@@ -52,7 +55,7 @@ class Settings:
 
 def main() -> None:
     """Work until the input ends."""
-    settings = Settings(**json.loads(sys.argv[1]))
+    settings = Settings(**json.loads(sys.stdin.buffer.readline()))
     confine(settings)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no answer
@@ -61,11 +64,11 @@ def main() -> None:
 
 def confine(settings: Settings) -> None:
     """Limit memory, files and core dumps, where the system can."""
-    os.nice(settings.niceness)
     try:
         import resource
     except ImportError:  # Windows
         return
+    os.nice(settings.niceness)
     limits = (
         (resource.RLIMIT_AS, settings.memory),
         (resource.RLIMIT_FSIZE, WRITES),
@@ -83,30 +86,58 @@ def serve(requests: IO[bytes], answers: IO[str], settings: Settings) -> None:
         answers.flush()
 
     say({"ready": True})
-    with ExitStack() as stack:
-        consultants: dict[Any, Consult] = {}
-
-        def consult(detector: Detector, options: ScanOptions) -> Consult:
-            key = (detector.id, options)
-            if key not in consultants:
-                try:
-                    consultants[key] = stack.enter_context(consulted(detector, options))
-                except InputError as error:
-                    if error.code != "no-knowledge":
-                        raise
-                    return lambda verdict: verdict  # the base is made with its first entry
-            return consultants[key]
-
+    with Consultants() as consultants:
         for line in requests:
             request = json.loads(line)
             try:
                 if request["do"] == "scan":
-                    say({"done": scan(request, settings, say, consult)})
+                    say({"done": scan(request, settings, say, consultants)})
                 else:
-                    say({"done": MAKERS[request["do"]](request, say)})
+                    say({"done": MAKERS[request["do"]](request, settings, say)})
             except EarwitnessError as error:
                 code = error.code if isinstance(error, InputError) else "model"
-                say({"failed": {"code": code, "message": str(error)}})
+                say({"failed": {"code": code, "message": without_paths(str(error))}})
+            except MemoryError:
+                raise  # nothing can be relied on any more
+            except Exception as error:
+                traceback.print_exc()
+                say({"failed": {"code": "internal", "message": foreign(type(error).__name__)}})
+
+
+class Consultants(ExitStack):
+    """Opened bases and tracers, one set for what was asked last; each client may ask for other options."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key: Any = None
+        self.one: Consult | None = None
+
+    def of(self, detector: Detector, options: ScanOptions) -> Consult:
+        """What adds to a verdict what base, tracer and watermark say."""
+        key = (detector.id, options)
+        if self.one is not None and self.key == key:
+            return self.one
+        self.close()
+        self.one = None
+        try:
+            self.one = self.enter_context(consulted(detector, options))
+        except InputError as error:
+            if error.code != "no-knowledge":
+                raise
+            # The base is made with its first entry; until then the others speak.
+            return self.of(detector, replace(options, knowledge=None))
+        self.key = key
+        return self.one
+
+
+def foreign(kind: str) -> str:
+    """What is said of an error that nobody foresaw; the rest stands in the service's log."""
+    return f"an error that nobody foresaw ({kind}); please report this file"
+
+
+def without_paths(sentence: str) -> str:
+    """A sentence for strangers: of the paths and addresses of this machine, the last names only."""
+    return PLACE.sub(lambda found: found[0].rstrip("/\\").replace("\\", "/").rpartition("/")[2], sentence)
 
 
 def watcher(settings: Settings, say: Callable[[dict[str, Any]], None]) -> Callable[[Recording], None]:
@@ -118,7 +149,7 @@ def watcher(settings: Settings, say: Callable[[dict[str, Any]], None]) -> Callab
         promised_s = recording.info.promised_s or 0.0
         if max(promised_s, recording.decoded_s) > settings.max_duration_s:
             hours = settings.max_duration_s / 3600
-            raise InputError("too-long", f"longer than the {hours:g} h that this service takes; split it")
+            raise InputError("too-long", f"longer than the {hours:.3g} h that this service takes; split it")
         if settings.short_s and max(promised_s, recording.decoded_s) > settings.short_s:
             raise InputError(ELSEWHERE, "left to a worker of its own")
         if time.monotonic() - last >= TICK_S:
@@ -129,21 +160,39 @@ def watcher(settings: Settings, say: Callable[[dict[str, Any]], None]) -> Callab
     return watch
 
 
-def scan(request: dict[str, Any], settings: Settings, say: Any, consult: Any) -> list[dict[str, Any]]:
+def scan(
+    request: dict[str, Any], settings: Settings, say: Any, consultants: Consultants
+) -> list[dict[str, Any]]:
     """Of each file in the request a record with embeddings, or that it is too long for this lane."""
     options = scan_options(request["options"], settings)
     check(options)
     detector = open_detector(request["options"]["model"] or settings.model, options, 1)
     files = [Path(job["path"]) for job in request["jobs"]]
     names = [job["name"] for job in request["jobs"]]
-    ask, done = consult(detector, options), []
+    ask, done = consultants.of(detector, options), []
     for verdict in scan_group(detector, files, options, watcher(settings, say), names):
         if verdict.error and verdict.error.code == ELSEWHERE:
             done.append({ELSEWHERE: True})
             continue
-        answer = ask(verdict)
-        done.append({"record": to_record(answer), "heard": packed(answer)})
+        answer = ask(plainly(verdict))
+        done.append({"record": without_places(to_record(answer)), "heard": packed(answer)})
     return done
+
+
+def without_places(record: dict[str, Any]) -> dict[str, Any]:
+    """A record that does not say where on this machine the neighbours are."""
+    for neighbour in record.get("knowledge", {}).get("neighbours", ()):
+        neighbour["path"] = "-"
+    return record
+
+
+def plainly(verdict: Verdict) -> Verdict:
+    """A verdict whose error tells strangers nothing of this machine."""
+    if verdict.error is None or verdict.error.code != "internal":
+        return verdict
+    sys.stderr.write(f"{verdict.sha256}: {verdict.error.message}\n")
+    message = foreign(verdict.error.message.partition(":")[0])
+    return replace(verdict, error=replace(verdict.error, message=message))
 
 
 def scan_options(asked: dict[str, Any], settings: Settings) -> ScanOptions:
@@ -177,11 +226,12 @@ def unpacked(data: bytes) -> Heard:
         return Heard(arrays["embeddings"], arrays["starts_s"], profile if len(profile) else None)
 
 
-def make_wav(request: dict[str, Any], say: Any) -> dict[str, Any]:
+def make_wav(request: dict[str, Any], settings: Settings, say: Any) -> dict[str, Any]:
     """Write a recording as mono 16-bit WAV at 16 kHz, which every browser plays."""
     import wave
 
     out, part = Path(request["out"]), Path(request["out"] + ".part")
+    watch = watcher(replace(settings, short_s=None), say)
     with (
         open_file(request["path"]) as file,
         open_recording(file, request["name"]) as recording,
@@ -191,24 +241,24 @@ def make_wav(request: dict[str, Any], say: Any) -> dict[str, Any]:
         wav.setsampwidth(2)
         wav.setframerate(SAMPLE_RATE)
         for block in recording.blocks():
+            watch(recording)
             wav.writeframes((np.clip(block, -1, 1) * 32767).astype("<i2").tobytes())
-            say({"heard": None})
     part.replace(out)
     return {}
 
 
-def make_peaks(request: dict[str, Any], say: Any) -> dict[str, Any]:
+def make_peaks(request: dict[str, Any], settings: Settings, say: Any) -> dict[str, Any]:
     """Write the outline of a recording: its length, and the loudest sample of each stretch."""
     out, loudest, step, samples = Path(request["out"]), [], 160, 0
-    rest = np.zeros(0, np.float32)
+    rest, watch = np.zeros(0, np.float32), watcher(replace(settings, short_s=None), say)
     with open_file(request["path"]) as file, open_recording(file, request["name"]) as recording:
         for block in recording.blocks():
+            watch(recording)
             samples += len(block)
             rest = np.concatenate([rest, np.abs(block)])
             whole = len(rest) // step * step
             loudest += rest[:whole].reshape(-1, step).max(axis=1).tolist()
             rest = rest[whole:]
-            say({"heard": None})
     loudest += [float(rest.max())] if len(rest) else []
     parts = [part for part in np.array_split(np.array(loudest or [0.0]), PEAKS) if len(part)]
     peaks = [round(min(float(part.max()), 1.0), 3) for part in parts]
@@ -216,14 +266,18 @@ def make_peaks(request: dict[str, Any], say: Any) -> dict[str, Any]:
     return {}
 
 
-def make_report(request: dict[str, Any], say: Any) -> dict[str, Any]:
+def make_report(request: dict[str, Any], settings: Settings, say: Any) -> dict[str, Any]:
     """Write a report on an answer, with pictures where the audio is still there."""
-    from earwitness.operations.report import render
+    from earwitness.operations import report as reports
 
-    path = Path(request["path"]) if request["path"] else None
-    write(
-        Path(request["out"]), render(path, request["record"], request["form"], lambda: say({"heard": None}))
-    )
+    path, record = Path(request["path"]) if request["path"] else None, request["record"]
+    report = reports.make(path, record, reports.card_of(record, None), lambda _: say({"heard": None}))
+    forms = {
+        "html": lambda: reports.html(report).encode(),
+        "pdf": lambda: reports.pdf(report),
+        "json": lambda: json.dumps(reports.to_json(report), indent=1).encode(),
+    }
+    write(Path(request["out"]), forms[request["form"]]())
     return {}
 
 
