@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 NOT_RUN_HERE = ("pip install",)  # benchmarks/first_run.py runs these in a fresh environment
 
