@@ -21,7 +21,18 @@ from queue import Empty, Queue
 from typing import Any
 
 from earwitness.errors import InputError
-from earwitness.service.jobs import LEASE_S, Job, Lane, claim, finish, give_back, recover, renew, sweep
+from earwitness.service.jobs import (
+    LEASE_S,
+    Job,
+    Lane,
+    claim,
+    failed_record,
+    finish,
+    give_back,
+    recover,
+    renew,
+    sweep,
+)
 from earwitness.service.store import Store
 from earwitness.service.worker import ELSEWHERE, Settings
 
@@ -258,7 +269,8 @@ class Crew:
             if error.code == "internal" and len(jobs) > 1:  # each again, alone
                 self.return_all(jobs, lane, died=True)
                 return
-            answers = [{"record": refused_record(job, error), "heard": None} for job in jobs]
+            failed = [failed_record(job, error.code, error.message) for job in jobs]
+            answers = [{"record": record, "heard": None} for record in failed]
         for job, answer in zip(jobs, answers, strict=True):
             self.take_down(job, answer)
 
@@ -274,7 +286,7 @@ class Crew:
             written = finish(self.store, job, record, heard)
         except Exception:  # either the answer is odd, or the database is away: then this fails as well
             log.exception("the answer to %s cannot be written down", job.id)
-            record = refused_record(job, InputError("internal", "the answer cannot be written down"))
+            record = failed_record(job, "internal", "the answer cannot be written down")
             written = finish(self.store, job, record)
         if written:
             self.on_answer(job.id, record)
@@ -324,16 +336,3 @@ class Crew:
                     swept = time.monotonic()
             except Exception:
                 log.exception("housekeeping failed; trying again")
-
-
-def refused_record(job: Job, error: InputError) -> dict[str, Any]:
-    """The answer where nothing can be scored as asked."""
-    failed = {"code": error.code, "message": error.message}
-    return {
-        "schema": 1,
-        "path": job.name,
-        "verdict": "error",
-        "rule": error.code,
-        "warnings": [],
-        "error": failed,
-    }

@@ -23,6 +23,10 @@ from earwitness.service.store import SUMMARY, Store, make_due, remove, remove_fi
 from earwitness.service.tables import analyses, canonical, retries
 
 TRIES = 3  # times that a worker may die over a file
+PARKED = (
+    f"scoring this file failed {TRIES} times: it took too much time or memory, or it is made to do harm; "
+    "convert it to WAV on another machine and send that"
+)
 LEASE_S = 20.0
 GRACE_S = 3_600.0  # for which an answer can be fetched where nothing is kept
 RETRY_KEYS_S = 86_400.0
@@ -36,13 +40,14 @@ class Job:
 
     id: str
     name: str
+    sha256: str
     options: dict[str, Any]
     claim: str
 
 
 def claim(store: Store, lane: Lane, most: int) -> list[Job]:
     """Take the oldest analyses that wait; alone what a worker died over before."""
-    columns = (analyses.c.id, analyses.c.name, analyses.c.options, analyses.c.attempts)
+    columns = [analyses.c[name] for name in ("id", "name", "sha256", "options", "attempts")]
     waiting = (
         select(*columns)
         .where(analyses.c.state == "queued", analyses.c.lane == lane)
@@ -64,7 +69,7 @@ def claim(store: Store, lane: Lane, most: int) -> list[Job]:
             .where(analyses.c.id.in_([row.id for row in rows]))
             .values(state="running", claim=token, lease=time.time() + LEASE_S, progress=0.0)
         )
-    return [Job(row.id, row.name, json.loads(row.options), token) for row in rows]
+    return [Job(row.id, row.name, row.sha256, json.loads(row.options), token) for row in rows]
 
 
 def finish(
@@ -109,22 +114,27 @@ def give_back(store: Store, job: Job, lane: Lane, died: bool) -> bool:
             values = {"state": "queued", "lane": lane, "claim": None, "attempts": attempts + died}
             connection.execute(held(update(analyses), job).values(**values))
             return False
-    return finish(store, job, parked_record(job), state="parked")
+    return finish(store, job, failed_record(job, "parked", PARKED), state="parked")
 
 
-def parked_record(job: Job) -> dict[str, Any]:
-    """The answer to a file over which workers die."""
-    message = (
-        f"scoring this file failed {TRIES} times: it took too much time or memory, or it is made to do harm; "
-        "convert it to WAV on another machine and send that"
-    )
+def failed_record(job: Job, code: str, message: str) -> dict[str, Any]:
+    """The record of a file that no worker answered: as of a scan, with nothing found."""
+    nothing = ("duration_s", "sample_rate", "channels", "codec", "score", "llr", "p_fake", "quality", "worst")
     return {
         "schema": 1,
         "path": job.name,
+        "sha256": job.sha256,
+        "model": {"name": job.options["model"] or "", "version": "", "digest": ""},
         "verdict": "error",
-        "rule": "parked",
+        "prior": job.options["prior"],
+        "thresholds": {"fake": 1.0, "genuine": 0.0},
+        "calibrated": False,
+        "rule": code,
+        **dict.fromkeys(nothing),
+        "windows": [],
+        "spans": [],
         "warnings": [],
-        "error": {"code": "parked", "message": message},
+        "error": {"code": code, "message": message},
     }
 
 
