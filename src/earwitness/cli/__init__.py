@@ -68,7 +68,7 @@ Examples:
   find . -name '*.mp3' -print0 | earwitness scan -
   earwitness scan upload.wav --fail-on fake,uncertain,no-speech
   earwitness scan inbox/ --knowledge known.db
-  earwitness scan inbox/ --attribute tracer.npz --watermark fakemark
+  earwitness scan inbox/ --attribute tracer.npz --watermark timbre
   ffmpeg -i rtsp://... -t 60 -f wav - | earwitness scan /dev/stdin
 """
 

@@ -23,7 +23,7 @@ Exit codes:
 Examples:
   earwitness report call.m4a
   earwitness report call.m4a --out call.pdf --out call.json
-  earwitness report call.m4a --prior 0.05 --knowledge known.db --attribute own --watermark fakemark
+  earwitness report call.m4a --prior 0.05 --knowledge known.db --attribute own --watermark timbre
   earwitness scan inbox/ --json --timeline > verdicts.jsonl
   earwitness report inbox/call.m4a --verdict verdicts.jsonl --out call.html
   earwitness report --check call.html

@@ -17,6 +17,7 @@ FILES = Annotated[
     list[str],
     typer.Argument(metavar="PATH", help="Files, folders, or '-' to read a list of paths from stdin."),
 ]
+INSIDE = "timbre"  # the one that ships
 SCHEME = Annotated[
     str,
     typer.Option(metavar="NAME", help="One of `earwitness watermark list`, or the folder of a watermark."),
@@ -53,7 +54,7 @@ def watermark_embed(
         str | None,
         typer.Option("--as", metavar="NAME", help="Whom the mark names; bits, where it has no names."),
     ] = None,
-    scheme: SCHEME = "fakemark",
+    scheme: SCHEME = INSIDE,
     strength: Annotated[
         float, typer.Option(metavar="X", help="Factor on what is added, 0 to 10; 0 adds nothing.")
     ] = 1.0,
@@ -89,7 +90,7 @@ Examples:
 @watermark_app.command("detect", epilog=DETECT_HELP)
 def watermark_detect(
     paths: FILES,
-    scheme: SCHEME = "fakemark",
+    scheme: SCHEME = INSIDE,
     threads: THREADS = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, one record a file.")] = False,
 ) -> None:

@@ -20,9 +20,9 @@ Exit codes:
 
 \b
 Examples:
-  earwitness watermark card held-out.csv --scheme fakemark --out card.html
-  earwitness watermark card held-out.csv --scheme fakemark --scheme ./mine --out card.html --json card.json
-  earwitness watermark card held-out.csv --scheme fakemark --out card.html --resume measured/
+  earwitness watermark card held-out.csv --scheme timbre --out card.html
+  earwitness watermark card held-out.csv --scheme timbre --scheme ./mine --out card.html --json card.json
+  earwitness watermark card held-out.csv --scheme timbre --out card.html --resume measured/
 """
 
 

@@ -70,8 +70,7 @@ class Offer:
 def open_scheme(place: str | os.PathLike, threads: int = 1) -> Scheme:
     """The watermark of that name, or in that folder. `threads` are those of its networks.
 
-    Names are `fakemark` (which ships), others that ship, `perth` and `audioseal`; a folder of the same
-    name is `./NAME`.
+    Names are those that ship, `perth` and `audioseal`; a folder of the same name is `./NAME`.
 
     Raises:
         ModelError: there is none, or it is incomplete, altered or of another kind.
@@ -81,8 +80,6 @@ def open_scheme(place: str | os.PathLike, threads: int = 1) -> Scheme:
     if name in adapters.OPENERS:
         return adapters.OPENERS[name](threads)
     ships = shipped()
-    if name == "fakemark" and ships:
-        return open_folder(next(iter(ships.values())), threads)
     if name in ships:
         return open_folder(ships[name], threads)
     folder = Path(place)
@@ -90,8 +87,7 @@ def open_scheme(place: str | os.PathLike, threads: int = 1) -> Scheme:
         return open_folder(folder, threads)
     if folder.is_dir():
         raise ModelError(f"{folder}: holds no {CARD}; a watermark is a folder with one, or a name")
-    none = "no watermark ships with this version" if name == "fakemark" else "no such watermark"
-    raise ModelError(f"{name}: {none}; `earwitness watermark list` shows what is at hand")
+    raise ModelError(f"{name}: no such watermark; `earwitness watermark list` shows what is at hand")
 
 
 def list_schemes() -> list[Offer]:

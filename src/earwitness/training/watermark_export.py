@@ -42,7 +42,7 @@ FALSE_ALARM = 1e-4  # a tenth of what is promised: what is met later differs fro
 SNR_DB = 21.0  # at which Timbre's own marks lie; those of FakeMark-T lie above their hosts
 HOSTS, ROUNDS = 48, 3  # recordings that the factor is found on; it settles fast
 LOOSE = Presence(0.0, 1.0, 0.01)  # while the threshold is not known
-LICENCE = "see LICENSE and NOTICE.md: Whisper's encoder is MIT, copyright 2022 OpenAI"
+LICENCE = "Apache-2.0; Whisper's encoder, in the reader of FakeMark, is MIT, copyright 2022 OpenAI"
 
 
 class Reader(nn.Module):
