@@ -170,6 +170,8 @@ def test_what_was_altered_is_refused(tmp_path):
         {"gain": float("nan")},
         {"gain": "2"},
         {"gain": True},
+        {"scale": 0},
+        {"scale": "1"},
         {"files": {}},
         {"files": {"../generator.onnx": ""}},
         {"name": "../x"},

@@ -9,6 +9,7 @@ import soundfile
 import torch
 from tiny import ARCHITECTURES
 
+from earwitness.audio.io import load
 from earwitness.audio.protocol import Utterance
 from earwitness.decision.network import Blueprint, Network
 from earwitness.errors import InputError
@@ -119,14 +120,31 @@ def test_what_is_exported_marks_and_reads_as_torch_does(scheme, corpus, front_en
             parameter.data = parameter.data.half().float()
     with torch.inference_mode():
         added = residual_of(how.scheme, state.generator, torch.from_numpy(host)[None], state.messages[1:2])
-    marked = embed(scheme_, host, 16_000, scheme_.messages[1])
+    gain = json.loads((folder / "watermark.json").read_text())["gain"]
+    marked = embed(scheme_, host, 16_000, scheme_.messages[1], 1 / gain)
     np.testing.assert_allclose(marked - host, added[0].numpy(), atol=2e-4)
+    if 0.1 < gain < 10:
+        decibels = []
+        for number, item in enumerate(unmarked):
+            clip = load(item.path)
+            louder = embed(scheme_, clip, 16_000, scheme_.messages[number % 3]) - clip
+            decibels.append(10 * np.log10(np.mean(clip**2) / np.mean(louder**2)))
+        assert np.mean(decibels) == pytest.approx(watermark_export.SNR_DB, abs=0.3)
     heard = listen(scheme_, marked, 16_000)
     with torch.inference_mode():
         read, says = marking_steps.read(how.scheme, state.reader, torch.from_numpy(marked)[None])
-    np.testing.assert_allclose(heard.says, says.mean(1)[0].numpy(), atol=2e-2, rtol=2e-2)
+    scale = json.loads((folder / "watermark.json").read_text()).get("scale", 1.0)
+    np.testing.assert_allclose(heard.says / scale, says.mean(1)[0].numpy(), atol=2e-2, rtol=2e-2)
     if read is not None:
         assert heard.score == pytest.approx(float(read.clamp(-8, 8).mean()), abs=2e-2)
+
+
+def test_bits_are_scaled_to_log_odds():
+    """Of margins drawn with log-odds 3 m, the most likely scale is 3."""
+    rng = np.random.default_rng(0)
+    said = rng.uniform(-1, 1, 40_000)
+    margins = np.where(rng.random(40_000) < 1 / (1 + np.exp(-3 * said)), said, -said)
+    assert watermark_export.likeliest(margins) == pytest.approx(3, rel=0.05)
 
 
 def test_named_generators_take_half_of_a_batch_and_every_draw_repeats(corpus):

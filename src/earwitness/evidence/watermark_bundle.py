@@ -52,7 +52,7 @@ FIELDS = {
 
 Graph = Callable[..., list[np.ndarray]]
 Residual = Callable[[np.ndarray, np.ndarray], np.ndarray]  # host, message -> what is added
-GAINS = (0.1, 10.0)
+FACTORS = {"gain": (0.1, 10.0), "scale": (0.1, 100.0)}  # of what is added; of bits that are read
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ def open_folder(folder: Path, threads: int = 1) -> Scheme:
         step={"timbre": 0, "audioseal": 1}.get(kind, HOP),
         presence=Presence(**{key: float(card["presence"][key]) for key in PRESENCE}),
         residual=louder(added_by(generator) if kind in ADDED else multiplied_by(generator), gain_of(card)),
-        read=read_bits(reader, words) if kind == "timbre" else read_marks(reader, kind, words.shape[1]),
+        read=read_bits(reader, words, float(card.get("scale", 1.0)))
+        if kind == "timbre"
+        else read_marks(reader, kind, words.shape[1]),
     )
 
 
@@ -172,9 +174,10 @@ def read_scheme_card(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path}: `presence` needs a threshold, a positive tail, a false alarm within (0, 1)"
         )
-    gain = card.get("gain", 1.0)
-    if isinstance(gain, bool) or not isinstance(gain, int | float) or not GAINS[0] <= gain <= GAINS[1]:
-        raise ModelError(f"{path}: `gain` is no number from {GAINS[0]} to {GAINS[1]}")
+    for name, (least, most) in FACTORS.items():
+        factor = card.get(name, 1.0)
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not least <= factor <= most:
+            raise ModelError(f"{path}: `{name}` is no number from {least} to {most}")
     digests = card["files"]
     if not set(digests) >= {GENERATOR, READER, MESSAGES} or not NAME.fullmatch(card["name"]):
         raise ModelError(f"{path}: lacks digests of {GENERATOR}, {READER}, {MESSAGES}, or has no plain name")
@@ -304,15 +307,16 @@ def read_marks(reader: Graph, kind: str, outputs: int) -> Callable[[np.ndarray],
     return read
 
 
-def read_bits(reader: Graph, bits: np.ndarray) -> Callable[[np.ndarray], Window]:
-    """A reader of bits alone: there is a mark where they agree with a codeword."""
+def read_bits(reader: Graph, bits: np.ndarray, scale: float) -> Callable[[np.ndarray], Window]:
+    """A reader of bits alone: there is a mark where they agree with a codeword; `scale` makes them logits."""
 
     def read(audio: np.ndarray) -> Window:
         magnitude = np.abs(stft(long_enough(audio), SIZE, STEP)).T[None].astype(np.float32)
         (says,) = reader(magnitude=magnitude)
         expect("says", says, (1, *some(says), bits.shape[1]))
         mean = np.nan_to_num(says[0].mean(axis=0))
-        return Window(float((bits @ mean).max() / bits.shape[1]), mean, np.zeros(0, np.float32))
+        score = float((bits @ mean).max() / bits.shape[1])
+        return Window(score, scale * mean, np.zeros(0, np.float32))
 
     return read
 

@@ -26,7 +26,7 @@ from earwitness.audio.protocol import Utterance, read_protocols
 from earwitness.decision.bundle import file_digest
 from earwitness.errors import InputError, ModelError
 from earwitness.evidence.watermark import WINDOW_S, Presence, Scheme, embed, fit_presence
-from earwitness.evidence.watermark_bundle import CARD, GAINS, GENERATOR, MESSAGES, READER, open_folder
+from earwitness.evidence.watermark_bundle import CARD, FACTORS, GENERATOR, MESSAGES, READER, open_folder
 from earwitness.training.checkpoints import load as load_checkpoint
 from earwitness.training.export import halve
 from earwitness.training.fakemark import make, restore
@@ -120,20 +120,44 @@ def unmarked_scores(scheme: Scheme, items: Sequence[Utterance]) -> np.ndarray:
 
 def find_gain(scheme: Scheme, items: Sequence[Utterance]) -> float:
     """The factor at which marks lie `SNR_DB` under their hosts, on average; within what a card may say."""
-    hosts = []
-    for item in items[:: max(1, len(items) // HOSTS)]:
-        with suppress(InputError):
-            hosts.append(load(item.path)[: round(WINDOW_S * SAMPLE_RATE)])
-    hosts = [host for host in hosts if len(host) >= SAMPLE_RATE]
-    gain = 1.0
+    hosts, gain = some_of(items), 1.0
     for _ in range(ROUNDS):
         decibels = []
         for number, host in enumerate(hosts):
             message = scheme.messages[number % len(scheme.names)]
             added = embed(scheme, host, SAMPLE_RATE, message, gain) - host
             decibels.append(10 * np.log10(np.mean(host**2) / max(float(np.mean(added**2)), 1e-12)))
-        gain = float(np.clip(gain * 10 ** ((np.mean(decibels) - SNR_DB) / 20), *GAINS))
+        gain = float(np.clip(gain * 10 ** ((np.mean(decibels) - SNR_DB) / 20), *FACTORS["gain"]))
     return round(gain, 3)
+
+
+def some_of(items: Sequence[Utterance]) -> list[np.ndarray]:
+    """Some of the recordings, a second or longer."""
+    clips = []
+    for item in items[:: max(1, len(items) // HOSTS)]:
+        with suppress(InputError):
+            clips.append(load(item.path)[: round(WINDOW_S * SAMPLE_RATE)])
+    return [clip for clip in clips if len(clip) >= SAMPLE_RATE]
+
+
+def find_scale(scheme: Scheme, items: Sequence[Utterance]) -> float:
+    """The factor that makes log-odds of what is read of bits, by marks as they are and disturbed."""
+    if scheme.bits is None:
+        return 1.0
+    rng, names, margins = np.random.default_rng(4), training_names(), []
+    for number, host in enumerate(some_of(items)):
+        who = number % len(scheme.names)
+        marked = embed(scheme, host, SAMPLE_RATE, scheme.messages[who])
+        for heard in (marked, distort(marked, names[rng.integers(len(names))], rng)):
+            margins.append(scheme.bits[who] * scheme.read(heard).says)
+    return likeliest(np.concatenate(margins))
+
+
+def likeliest(margins: np.ndarray) -> float:
+    """The factor at which what was read of bits, positive where right, (n,), is most likely."""
+    scales = np.geomspace(*FACTORS["scale"], 400)
+    costs = [np.logaddexp(0, -scale * margins).mean() for scale in scales]
+    return round(float(scales[int(np.argmin(costs))]), 3)
 
 
 def write_card(
@@ -143,7 +167,7 @@ def write_card(
     state: State,
     named: list[str],
     presence: Presence,
-    gain: float = 1.0,
+    factors: dict[str, float],
 ) -> None:
     """Write `watermark.json` for the files that lie beside it."""
     card = {
@@ -154,7 +178,7 @@ def write_card(
         "names": named,
         "bits": None if how.scheme in SIGNED else state.messages.int().tolist(),
         "presence": asdict(presence),
-        "gain": gain,
+        **factors,
         "files": {file: file_digest(folder / file) for file in (GENERATOR, READER, MESSAGES)},
         "training": {**asdict(how), "done": state.step},
         "licence": LICENCE,
@@ -182,10 +206,14 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     write_graphs(how, state, folder)
     np.save(folder / MESSAGES, state.messages.numpy().astype("<f4"))
-    write_card(folder, name, how, state, named, LOOSE)
+    write_card(folder, name, how, state, named, LOOSE, {})
     scheme = open_folder(folder)
     presence = fit_presence(unmarked_scores(scheme, unmarked), FALSE_ALARM)
-    write_card(folder, name, how, state, named, presence, find_gain(scheme, unmarked))
+    factors = {"gain": find_gain(scheme, unmarked)}
+    write_card(folder, name, how, state, named, presence, factors)
+    if how.scheme == "timbre":  # its bits are read by squared error, others' by cross-entropy
+        factors["scale"] = find_scale(open_folder(folder), unmarked)
+        write_card(folder, name, how, state, named, presence, factors)
     return open_folder(folder)
 
 
