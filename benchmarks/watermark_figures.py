@@ -149,5 +149,5 @@ def mixture_lines(mixture: Mapping[str, Any], table: Table, percent: Percent) ->
         "(`benchmarks/mixture.py`): right answers",
         "in percent (nobody, where a recording is not marked and its generator unknown to the tracer):",
         "",
-        *table("recordings | | by watermark | by tracer | by the rule | conflicts", rows),
+        *table(" | recordings | by watermark | by tracer | by the rule | conflicts", rows),
     ]
