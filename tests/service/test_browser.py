@@ -1,6 +1,6 @@
 """The real page in a real browser, on the real service and model: as a person would use it.
 
-`EARWITNESS_SCREENSHOTS=docs pytest tests/service/test_browser.py` writes the pictures of docs/service.md anew.
+`EARWITNESS_SCREENSHOTS=docs pytest tests/service/test_browser.py` writes the pictures in docs anew.
 """
 
 import os
