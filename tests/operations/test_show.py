@@ -1,6 +1,7 @@
 import pytest
 
-from earwitness.operations.show import BLOCKS, MOST_SPANS, draw, moment
+from earwitness.evidence.report_text import clock as moment
+from earwitness.operations.show import BLOCKS, MOST_SPANS, draw
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from earwitness.errors import InputError
+from earwitness.evidence.report_text import clock as moment
 from earwitness.operations.hearing import NOT_CALIBRATED
 from earwitness.types import VERDICTS
 
@@ -194,14 +195,6 @@ def clock(seconds: float) -> str:
     whole = int(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
-def moment(seconds: float) -> str:
-    """1:02:03.4 or 2:03.4, to the nearest tenth."""
-    tenths = round(seconds * 10)
-    minutes, hours = tenths // 600 % 60, tenths // 36_000
-    rest = f"{tenths // 10 % 60:02}.{tenths % 10}"
-    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
 
 
 def visible(text: str) -> str:

@@ -19,6 +19,7 @@ from earwitness.audio.native import CONTAINERS, Native, new_file
 from earwitness.audio.probe import check_whole
 from earwitness.errors import InputError
 from earwitness.evidence import watermark as marks
+from earwitness.evidence.report_text import clock as moment
 from earwitness.evidence.verdict import printable_path, rounded
 from earwitness.evidence.watermark import Scheme
 from earwitness.evidence.watermark_adapters import UNMEASURED
@@ -27,7 +28,7 @@ from earwitness.operations.exports import safe_names
 from earwitness.operations.hearing import unexpected
 from earwitness.operations.inputs import real_name
 from earwitness.operations.scan import available_processors
-from earwitness.operations.show import JsonLines, make_progress, moment, visible
+from earwitness.operations.show import JsonLines, make_progress, visible
 
 SCHEMA = 1
 NOTE = (
