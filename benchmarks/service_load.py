@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from serving import Server, post
 
-from earwitness.audio.corpora import packages
+from earwitness.audio.corpora import demos, packages
 from earwitness.audio.io import SAMPLE_RATE, load, to_wav
 from earwitness.errors import EarwitnessError
 
@@ -38,7 +39,7 @@ def make_clips(corpus: Path, folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.wav"))
     if len(found) == AT_ONCE:
         return found
-    items = list(packages.read(corpus / "packages"))
+    items = [*packages.read(corpus / "packages"), *demos.read(corpus / "demos")]
     random.Random(0).shuffle(items)
     samples = round(CLIP_S * SAMPLE_RATE)
     for item in items:
@@ -52,6 +53,7 @@ def make_clips(corpus: Path, folder: Path) -> list[Path]:
             path = folder / f"{len(found):03d}.wav"
             soundfile.write(path, audio[:samples], SAMPLE_RATE, subtype="PCM_16")
             found.append(path)
+    assert len(found) == AT_ONCE, f"only {len(found)} recordings of {CLIP_S} s under {corpus}"
     return found
 
 
@@ -131,6 +133,7 @@ def main() -> None:
     given = parser.parse_args()
     paths = make_clips(given.corpus, given.work / "clips")
     clips = [path.read_bytes() for path in paths]
+    shutil.rmtree(given.work / "service", ignore_errors=True)  # what was left to do there would be done now
     server = Server(given.work / "service", ("--rate", "100000"))
     server.start()
     try:

@@ -26,7 +26,7 @@ def lines(done):
 @pytest.fixture(scope="module")
 def heard(samples):
     """The middle embedding of each generated sample, and the model."""
-    verdicts = list(scan_many([samples / name for name in MADE], options=ScanOptions(keep=True)))
+    verdicts = list(scan_many([samples / name for name in MADE]))
     rows = {v.path.rsplit("/")[-1]: v.heard.embeddings.mean(0) for v in verdicts if v.heard is not None}
     return rows, verdicts[0].model
 

@@ -67,13 +67,11 @@ def test_who_waits_is_woken_by_the_answer(client):
 
 def test_who_waits_for_what_is_deleted_is_told(client):
     client.crew.rests = True
-    store = client.service.store
 
     def later():
-        while not (files := [file.name for file in store.folder.iterdir()]) or not remove(
-            store, files[0], "eve"
-        ):
+        while not (waiting := list(client.service.waiting)):
             time.sleep(0.01)
+        assert client.delete(f"/v1/analyses/{waiting[0]}").status_code == 204
 
     thread = threading.Thread(target=later)
     thread.start()

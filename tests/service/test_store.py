@@ -12,6 +12,7 @@ from earwitness.service.store import (
     accept_batch,
     batch_of,
     counts,
+    ended,
     find,
     new_id,
     open_store,
@@ -43,6 +44,16 @@ def test_ids_sort_by_time_and_do_not_collide():
     assert moments == sorted(moments)
     assert len({new_id(5.0) for _ in range(2000)}) == 2000
     assert {len(id) for id in moments} == {26}
+
+
+def test_which_are_answered_or_gone(store, monkeypatch):
+    monkeypatch.setattr("earwitness.service.store.AT_ONCE", 2)
+    ids = [take(store) for _ in range(5)]
+    (job,) = claim(store, "short", 1)
+    claim(store, "short", 1)
+    finish(store, job, record())
+    remove(store, ids[4], "joe")
+    assert ended(store, ids) == {ids[0], ids[4]}
 
 
 def test_a_search_finds_by_name_id_digest_verdict_and_label(store):

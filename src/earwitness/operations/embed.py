@@ -71,7 +71,7 @@ def embed(
     failed = []
     out.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as file, make_progress(len(todo), "embedding") as progress:
-        for verdict in scan_many(todo, model=model, options=ScanOptions(keep=True)):
+        for verdict in scan_many(todo, model=model):
             progress.advance(progress.task_ids[0])
             if verdict.heard is None:
                 failed.append((verdict.path, verdict.error.message if verdict.error else verdict.rule))

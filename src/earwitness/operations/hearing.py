@@ -40,7 +40,7 @@ class ScanOptions:
     timeline: bool = False
     threads: int = 0  # 0: one for each processor
     engine: Engine = "auto"
-    keep: bool = False  # give `Verdict.heard`, which a knowledge base compares
+    voice: bool = False  # measure the voice too, as `knowledge` does, for `Verdict.heard`
     knowledge: str | Path | None = None  # a knowledge base to consult
     tracer: str | Path | None = None  # a tracer, to say who made it if it is fake
     watermark: str | Path | None = None  # a watermark to look for: a name, or its folder
@@ -158,7 +158,7 @@ def opened_scheme(place: str | Path) -> Any:
 
 def note_voice(heard: Hearing, audio: np.ndarray, options: ScanOptions) -> None:
     """Keep the voice's profile of the first stretch that has one, where a knowledge base may want it."""
-    if (options.keep or options.knowledge is not None) and heard.profile is None:
+    if (options.voice or options.knowledge is not None) and heard.profile is None:
         from earwitness.evidence.profile import profile
 
         heard.profile = profile(audio)
@@ -249,14 +249,9 @@ def judge(detector: Detector, heard: Hearing, options: ScanOptions) -> Verdict:
         spans=spans,
         worst=worst_moment(timeline, duration_s) if timeline else None,
         timeline=timeline if options.timeline else None,
-        heard=kept(heard) if wants_heard(options) else None,
+        heard=kept(heard),
         warnings=(*failed.warnings, *([] if detector.calibration else [NOT_CALIBRATED])),
     )
-
-
-def wants_heard(options: ScanOptions) -> bool:
-    """Whether embeddings are asked for."""
-    return options.keep or options.knowledge is not None or options.tracer is not None
 
 
 def kept(heard: Hearing) -> Heard:

@@ -99,7 +99,7 @@ def run_add(named: Sequence[str], place: str | Path, facts: Facts, model: str | 
         known = open_base(place, detector.id)  # before anything is heard
     counts: Counter[str] = Counter()
     with make_progress(len(sources), "adding") as progress:
-        for verdict in scan_many(sources, model=model, options=ScanOptions(keep=True)):
+        for verdict in scan_many(sources, model=model, options=ScanOptions(voice=True)):
             if known is None and verdict.heard is not None:
                 known = make_base(place, verdict.model, verdict.heard.embeddings.shape[1])
             done = taken(known, verdict, facts)
@@ -205,7 +205,7 @@ def run_query(named: Sequence[str], place: str | Path, model: str | None, as_jso
     check(ScanOptions())
     failed = False
     with opened(place, open_detector(model, ScanOptions(), 1).id) as base:
-        for verdict in scan_many(sources, model=model, options=ScanOptions(keep=True)):
+        for verdict in scan_many(sources, model=model, options=ScanOptions(voice=True)):
             verdict = consult(verdict, base)
             failed |= verdict.remembered is None
             if as_json:

@@ -41,7 +41,7 @@ def run_rebuild(place: str | Path, target: str | Path, model: str | None, as_jso
     counts: Counter[str] = Counter(kept=len(entries) - len(todo))
     by_path = {str(Path(entry.path)): entry for entry in todo}
     with make_progress(len(todo), "rebuilding") as progress:
-        options = ScanOptions(keep=True)
+        options = ScanOptions(voice=True)
         for verdict in scan_many([Path(p) for p in by_path], model=model, options=options):
             if new is None and verdict.heard is not None:
                 new = make_base(target, verdict.model, verdict.heard.embeddings.shape[1])

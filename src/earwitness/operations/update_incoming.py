@@ -150,7 +150,7 @@ def step_patch(turn: Round) -> dict[str, Any]:
         return {"outcomes": {}}
     outcomes: Counter[str] = Counter()
     base = open_base(place) if is_server(place) or Path(place).exists() else None
-    for verdict in scan_many(list(todo), model=str(turn.bundle), options=ScanOptions(keep=True)):
+    for verdict in scan_many(list(todo), model=str(turn.bundle), options=ScanOptions(voice=True)):
         if base is None and verdict.heard is not None:
             base = make_base(place, verdict.model, verdict.heard.embeddings.shape[1])
         row = todo[verdict.path]

@@ -33,7 +33,6 @@ from earwitness.service.store import (
 from earwitness.service.uploads import receive_files
 
 MAX_WAIT_S = 60.0
-LOOK_S = 1.0  # between two looks at the store, where another server may answer
 ENDED = ("done", "parked")
 router = APIRouter(prefix="/v1")
 
@@ -98,25 +97,14 @@ async def create(request: Request, asked: Options, caller: Scanner, retry_key: R
     if len(uploads) > 1:
         discard(service, uploads)
         raise Problem(422, "usage", "more than one file; send them to /v1/batches")
-    done = asyncio.Event()
-    service.waiting.setdefault(upload.id, []).append(done)
     try:
-        try:
-            id = await run_in_threadpool(
-                accept,
-                service.store,
-                upload,
-                options,
-                caller.name,
-                retry_key=retry_key,
-                callback=asked.callback,
-            )
-        except InputError as error:
-            raise as_problem(error) from None
-        service.crew.notify()
-        found = await wait_for(service, id, done, asked.wait_s)
-    finally:
-        service.waiting.pop(upload.id, None)
+        id = await run_in_threadpool(
+            accept, service.store, upload, options, caller.name, retry_key=retry_key, callback=asked.callback
+        )
+    except InputError as error:
+        raise as_problem(error) from None
+    service.crew.notify()
+    found = await wait_for(service, id, asked.wait_s)
     if found is None:
         raise Problem(404, "no-such-analysis", "the analysis was deleted before it was answered")
     ended = found["state"] in ENDED
@@ -176,17 +164,15 @@ def discard(service: Service, uploads: list[Upload]) -> None:
         remove_files(service.store, upload.id)
 
 
-async def wait_for(service: Service, id: str, done: asyncio.Event, wait_s: float) -> dict[str, Any] | None:
+async def wait_for(service: Service, id: str, wait_s: float) -> dict[str, Any] | None:
     """An analysis, once it is answered or the time is over."""
-    deadline = asyncio.get_running_loop().time() + wait_s
-    while True:
-        left = deadline - asyncio.get_running_loop().time()
-        if left > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(done.wait(), min(left, LOOK_S))
+    with service.expecting(id) as done:
         found = await run_in_threadpool(find, service.store, id)
-        if found is None or found["state"] in ENDED or left <= 0:
+        if found is None or found["state"] in ENDED or not wait_s:
             return found
+        with suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), wait_s)
+    return await run_in_threadpool(find, service.store, id)
 
 
 @router.post("/batches", status_code=202, responses=schemas.BATCH, openapi_extra=schemas.FILES_BODY)
@@ -259,8 +245,10 @@ def existing(service: Service, id: str) -> dict[str, Any]:
 @router.delete("/analyses/{id}", status_code=204, responses=schemas.GONE)
 def delete(request: Request, id: Id, caller: Labeller) -> Response:
     """Forget an analysis with its audio. What was learnt of its label stays in the knowledge base."""
-    if not remove(service_of(request).store, id, caller.name):
+    service = service_of(request)
+    if not remove(service.store, id, caller.name):
         raise Problem(404, "no-such-analysis", "there is no analysis of this id, or it is kept no longer")
+    service.tell(id)
     return Response(status_code=204)
 
 

@@ -86,7 +86,10 @@ def make_app(service: Service) -> FastAPI:
         messenger = Messenger(service.store, service.secret, service.options.private_callbacks)
         service.crew.start(alone=service.options.database is None)
         messenger.start()
+        others = asyncio.create_task(service.look_out()) if service.options.database else None
         yield
+        if others:
+            others.cancel()
         await asyncio.to_thread(messenger.stop)
         await asyncio.to_thread(service.crew.stop)
         log.info("the audit log ends with %s", head(service.store.engine))

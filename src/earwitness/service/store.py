@@ -26,6 +26,7 @@ from earwitness.service.tables import analyses, canonical, deliveries, open_tabl
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 NAME_LENGTH = 255
+AT_ONCE = 500  # ids in one query
 SUMMARY = ("verdict", "p_fake", "llr", "duration_s", "error", "warnings")
 WHOLE = [column for column in analyses.c if column.name not in ("heard", "claim", "lease")]
 LISTED = [column for column in WHOLE if column.name != "record"]
@@ -313,6 +314,17 @@ def batch_of(store: Store, batch: str) -> list[dict[str, Any]]:
     with store.read() as connection:
         query = select(*LISTED).where(analyses.c.batch == batch).order_by(analyses.c.number)
         return [seen(row) for row in connection.execute(query).mappings()]
+
+
+def ended(store: Store, ids: Sequence[str]) -> set[str]:
+    """Which of these are answered, or gone."""
+    going: set[str] = set()
+    with store.read() as connection:
+        for start in range(0, len(ids), AT_ONCE):
+            some = analyses.c.id.in_(ids[start : start + AT_ONCE])
+            unfinished = analyses.c.state.in_(("queued", "running"))
+            going.update(connection.scalars(select(analyses.c.id).where(some, unfinished)))
+    return set(ids) - going
 
 
 def queue_length(store: Store) -> int:

@@ -204,7 +204,7 @@ def scan_options(asked: dict[str, Any], settings: Settings) -> ScanOptions:
         prior=asked["prior"],
         timeline=True,
         threads=1,
-        keep=True,
+        voice=settings.knowledge is not None,  # a label may take it into the base later
         knowledge=settings.knowledge if asked["knowledge"] else None,
         tracer=settings.tracer if asked["attribution"] else None,
         watermark=asked["watermark"],
