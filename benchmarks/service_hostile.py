@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from serving import Server, post
+from serving import Server, post, resident
 
 RESULTS = Path(__file__).parent / "results" / "service-hostile.json"
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -65,6 +65,11 @@ async def send_all(server: Server, files: list[bytes]) -> Counter[str]:
     return found
 
 
+def of_workers(server: Server) -> int:
+    """MiB that the largest worker holds."""
+    return max(map(resident, server.workers()), default=0) >> 20
+
+
 def describe(server: Server, work: Path) -> dict[str, Any]:
     """What schemathesis finds."""
     if shutil.which("st") is None:
@@ -98,17 +103,25 @@ def main() -> None:
         if path.suffix in (".flac", ".ogg", ".mp3", ".m4a")
     ]
     files = [mutated(draws.choice(originals), draws) for _ in range(given.files)]
+    shutil.rmtree(given.work / "service", ignore_errors=True)
     server = Server(given.work / "service", ("--rate", "100000"))
     server.start()
     try:
         asyncio.run(send_all(server, originals))
-        memory, open_files, found = [server.memory()], [server.files()], Counter()
+        memory, workers, open_files, found = (
+            [server.memory()],
+            [of_workers(server)],
+            [server.files()],
+            Counter(),
+        )
         part = -(-len(files) // PARTS)
         for start in range(0, len(files), part):
             found += asyncio.run(send_all(server, files[start : start + part]))
             memory.append(server.memory())
+            workers.append(of_workers(server))
             open_files.append(server.files())
-            print(dict(found), [f"{m >> 20} MiB" for m in memory], open_files, flush=True)
+            print(dict(found), [f"{m >> 20} MiB" for m in memory], workers, open_files, flush=True)
+        kept = len(list((server.folder / "audio").iterdir())) - found["200"] - len(originals)
         described = describe(server, given.work)
     finally:
         server.stop()
@@ -118,7 +131,9 @@ def main() -> None:
         "files": len(files),
         "found": dict(found),
         "server_mib": [m >> 20 for m in memory],
+        "largest_worker_mib": workers,
         "server_open_files": open_files,
+        "files_of_nobody": kept,
         "schemathesis": described,
     }
     print(json.dumps(content, indent=1))

@@ -23,6 +23,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
+        return 0
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @dataclass
 class Server:
     """`earwitness serve` on a folder."""
@@ -90,8 +99,7 @@ class Server:
     def memory(self) -> int:
         """Resident bytes of the server alone."""
         assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
-        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident(self.process.pid)
 
     def files(self) -> int:
         """Open files of the server alone."""
