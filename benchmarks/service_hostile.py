@@ -84,9 +84,10 @@ def describe(server: Server, work: Path) -> dict[str, Any]:
     ]
     command += ["--max-examples", "30", "--seed", "0", "--request-timeout", "70", "--report", "junit"]
     command += ["--report-junit-path", str(report), "--no-color"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1_800)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1_800, cwd=work)
     (work / "schemathesis.log").write_text(done.stdout + done.stderr)
-    return {"exit_code": done.returncode, "summary": done.stdout.strip().splitlines()[-1:]}
+    counted = [line.strip() for line in done.stdout.splitlines() if " generated, " in line]
+    return {"exit_code": done.returncode, "cases": counted}
 
 
 def main() -> None:
