@@ -119,7 +119,15 @@ def test_a_file_without_audio_gets_its_report_and_code_1(tmp_path):
     found = json.loads((tmp_path / "a.json").read_text())
     assert (found["verdict"], found["pictures"]) == ("error", [])
     assert "There are no pictures" in (tmp_path / "a.html").read_text()
-    assert run(tmp_path / "gone.wav", "--out", tmp_path / "b.json").exit_code == 1
+
+
+def test_there_is_no_report_on_what_is_no_file(tmp_path):
+    (tmp_path / "folder.wav").mkdir()
+    for name in ("gone.wav", "folder.wav"):
+        done = run(tmp_path / name, "--out", tmp_path / "b.json")
+        assert done.exit_code == 2
+        assert name in done.output
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_without_the_recording_there_are_no_pictures(record, card):

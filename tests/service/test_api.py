@@ -9,7 +9,7 @@ from service_parts import record
 from sqlalchemy import select
 from test_guard import problem
 
-from earwitness.service.store import find, remove
+from earwitness.service.store import find
 from earwitness.service.tables import deliveries
 
 FIELDS = "id state name size sha256 created finished progress options batch audio label record".split()
@@ -183,6 +183,37 @@ def test_a_batch(client):
     assert {one["batch"] for one in names} == {batch["id"]}
     with store.read() as connection:
         assert connection.scalars(select(deliveries.c.state)).all() == ["due"]
+
+
+def test_a_batch_that_is_sent_again_is_answered_with_the_first(client):
+    def batch(content=b"sound", route="/v1/batches"):
+        return client.post(route, files=[("files", ("a.wav", content))], headers={"idempotency-key": "k1"})
+
+    first = batch()
+    assert (first.status_code, batch().json()) == (202, {**first.json(), "state": "done"})
+    assert batch().headers["location"] == first.headers["location"]
+    problem(batch(b"other"), 422, "retry-mismatch")
+    problem(batch(route="/v1/analyses"), 422, "retry-mismatch")
+    assert len(client.get("/v1/analyses").json()["analyses"]) == 1
+    assert len(list(client.service.store.folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        (b'{"label": "fake"}', "application/x-www-form-urlencoded", "Content-Type: application/json"),
+        (b'{"label": "fake"}', None, "Content-Type: application/json"),
+        (b'{"label": ', "application/json", "no JSON"),
+        (b"", "application/json", "Field required"),
+        (b"[1]", "application/json", "dictionary"),
+        (b'{"label": "odd"}', "application/json", "label: "),
+    ],
+)
+def test_labels_that_are_none_are_said_so(client, body, kind, said):
+    id = send(client).json()["id"]
+    headers = {"content-type": kind} if kind else {}
+    answer = client.post(f"/v1/analyses/{id}/label", content=body, headers=headers)
+    assert said in problem(answer, 422, "usage")
 
 
 def test_lists(client):

@@ -116,6 +116,21 @@ def test_over_what_workers_die_is_tried_alone_and_then_parked(store):
     assert counts(store) == {"parked": 1, "done": 1}
 
 
+def test_what_a_server_died_over_is_tried_alone_but_not_parked_for_that(store):
+    ids = [take(store, name=f"{i}.wav") for i in range(3)]
+    assert len(claim(store, "short", 8)) == 3
+    for _ in range(2 * TRIES):
+        assert recover(store, all_of_them=True)
+        (job,) = claim(store, "short", 8)
+        assert job.id == ids[0]
+    for attempt in range(1, TRIES):
+        parked = give_back(store, job, "short", died=True)
+        assert parked == (attempt == TRIES - 1)
+        (job,) = claim(store, "short", 8)
+    assert job.id == ids[1]
+    assert counts(store) == {"parked": 1, "running": 1, "queued": 1}
+
+
 def test_what_is_given_back_for_another_lane_is_not_held_against_it(store):
     take(store)
     for lane in ("short", "long") * TRIES:

@@ -68,3 +68,19 @@ def test_the_commands(filed):
     assert run(app, ["keys", "remove", "newsroom", *folder]).exit_code == 0
     assert run(app, ["keys", "remove", "newsroom", *folder]).exit_code == 2
     assert find_caller(filed.engine, token) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["keys list", "keys add x", "keys remove x", "audit show", "audit samples out.csv"],
+)
+def test_a_database_that_fails_is_a_line_not_a_traceback(filed, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with filed.write() as connection:
+        for table in ("keys", "audit", "analyses"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_before")
+            connection.exec_driver_sql(f"CREATE TABLE {table} (other TEXT)")
+    done = CliRunner().invoke(app, [*command.split(), "--folder", str(filed.folder.parent)])
+    assert (done.exit_code, type(done.exception)) == (2, SystemExit)
+    assert "cannot be used (" in done.output
+    assert len(done.output.splitlines()) <= 2

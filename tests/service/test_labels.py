@@ -11,6 +11,7 @@ from test_guard import problem
 from typer.testing import CliRunner
 
 from earwitness.cli import app
+from earwitness.errors import InputError
 from earwitness.evidence.places import make_base, open_base
 from earwitness.operations.drift import make_reference
 from earwitness.operations.drift_file import write_reference
@@ -192,8 +193,13 @@ def test_drift(serve, tmp_path):
     assert client.service.drift is before  # it is not judged anew at every look
 
 
-def test_references_of_other_models_and_damaged_ones_are_said_so(serve, tmp_path):
+def test_references_that_are_none_are_said_so(serve, tmp_path):
+    with pytest.raises(InputError) as error:  # at once, not when somebody asks
+        serve(drift=tmp_path / "drift.npz")
+    assert error.value.code == "bad-reference"
+    reference(tmp_path / "drift.npz")
+    client = serve(drift=tmp_path / "drift.npz")
     (tmp_path / "drift.npz").write_bytes(b"nothing")
-    answer = serve(drift=tmp_path / "drift.npz").get("/v1/drift")
+    answer = client.get("/v1/drift")
     assert answer.status_code == 422
     assert str(tmp_path) not in answer.text

@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import sys
 import threading
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,7 +13,8 @@ import pytest
 from service_parts import MODEL
 
 from earwitness import scan
-from earwitness.service import live
+from earwitness.errors import InputError
+from earwitness.service import live, stream
 from earwitness.service.keys import add_key
 from earwitness.service.store import open_store
 
@@ -234,3 +237,57 @@ def test_noise_that_is_no_container_is_said_so(listen):
         said = socket.receive_json()
         assert (said["event"], said["code"]) == ("error", "not-audio")
     assert client.service.streams == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_passwords_stay_with_the_service(listen, monkeypatch):
+    monkeypatch.setenv("EARWITNESS_DATABASE", "postgresql://u:geheim@h/d")
+    monkeypatch.setenv("EARWITNESS_CALLBACK_SECRET", "geheim")
+    _, connect = listen()
+    with connect() as socket:
+        socket.send_text('{"format": "pcm_s16le"}')
+        assert socket.receive_json() == {"event": "ready"}
+        ours = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+        children = [Path(f"/proc/{pid}") for file in ours for pid in file.read_text().split()]
+        (child,) = [one for one in children if b"service.live" in (one / "cmdline").read_bytes()]
+        assert b"PATH=" in (child / "environ").read_bytes()
+        assert b"geheim" not in (child / "environ").read_bytes() + (child / "cmdline").read_bytes()
+
+
+def test_sound_that_drips_holds_no_stream_for_ever(listen, monkeypatch):
+    monkeypatch.setattr(stream, "SILENCE_S", 1.0)
+    client, connect = listen(max_duration_s=1.0)
+    over = threading.Event()
+    with connect() as socket:
+        socket.send_text('{"format": "pcm_s16le"}')
+
+        def drip():
+            while not over.wait(0.1):
+                socket.send_bytes(b"\0\0")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            while socket.receive()["type"] != "websocket.close":
+                pass
+        finally:
+            over.set()
+            thread.join()
+    assert client.service.streams == 0
+
+
+def test_errors_name_no_folder(monkeypatch, capfd, tmp_path):
+    def fails(*_):
+        raise InputError("unsupported", "/home/joe/secret/model.onnx: is odd")
+
+    monkeypatch.setattr(live, "hear", fails)
+    monkeypatch.setattr(live, "confine", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["live", json.dumps(ASKED)])
+    out = os.dup(1)
+    try:
+        live.main()
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+    said = json.loads(capfd.readouterr().out)
+    assert said == {"event": "error", "code": "unsupported", "detail": "model.onnx: is odd"}

@@ -1,5 +1,6 @@
 """Uploads and answers: durable, found again, the same on either database."""
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -123,6 +124,39 @@ def test_a_batch_is_taken_whole_or_not_at_all(store):
     assert counts(store) == {"queued": 3}
 
 
+def test_a_batch_that_is_sent_again_is_the_first(store):
+    def batch(*contents, key="k", owner="ada", callback=None):
+        uploads = [put(store, content) for content in contents]
+        return accept_batch(store, uploads, OPTIONS, owner, callback, key)
+
+    first = batch(b"a", b"b")
+    assert batch(b"a", b"b") == first
+    assert len({first, batch(b"a", b"b", key=None), batch(b"a", b"b", owner="bob")}) == 3
+    for other in ((b"a",), (b"b", b"a"), (b"a", b"b", b"c")):
+        with pytest.raises(InputError) as error:
+            batch(*other)
+        assert error.value.code == "retry-mismatch"
+    with pytest.raises(InputError):
+        batch(b"a", b"b", callback="https://example.org/")
+    with pytest.raises(InputError):
+        take(store, b"a", retry_key="k")  # of one that is no batch
+    assert counts(store) == {"queued": 6}
+    assert len(list(store.folder.iterdir())) == 6
+    for one in batch_of(store, first):
+        remove(store, one["id"], "ada")
+    assert batch(b"a", b"b") != first
+
+
+def test_nothing_of_what_is_removed_stays_in_the_file(filed):
+    id = take(filed, name="a name that nobody is to find.wav")
+    remove(filed, id, "ada")
+    with filed.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    folder = filed.folder.parent
+    assert not any(b"nobody is to find" in file.read_bytes() for file in folder.glob("service.db*"))
+    assert id.encode() in (folder / "service.db").read_bytes()  # as the audit log tells
+
+
 def test_what_is_removed_leaves_no_file(store):
     id = take(store)
     made = store.folder.parent / "made" / f"{id}.wav"
@@ -172,6 +206,12 @@ def test_a_store_that_cannot_be_used_is_said_so(tmp_path):
         open_store(tmp_path / "s", "postgresql://ear:geheim99@127.0.0.1:1/none")
     assert error.value.code == "no-store"
     assert "geheim99" not in str(error.value)
+
+
+def test_a_server_without_its_driver_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(InputError, match=r"earwitness\[postgres\]"):
+        open_store(tmp_path / "s", "postgresql://ear@127.0.0.1:1/none")
 
 
 def test_a_store_of_another_schema_is_not_touched(reach):

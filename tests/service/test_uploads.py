@@ -5,6 +5,8 @@ import hashlib
 import socket
 import threading
 import time
+from contextlib import suppress
+from select import select
 
 import pytest
 from hypothesis import given, settings
@@ -106,6 +108,14 @@ def test_fields_beside_the_file_are_let_be(client):
     more = (b'Content-Disposition: form-data; name="x"', b"1" * 100_000)
     found = send_form(client, form(more, (FILE, b"sound"), more)).json()
     assert (found["name"], found["size"]) == ("a.wav", 5)
+
+
+@pytest.mark.parametrize("route", ["/v1/analyses", "/v1/batches"])
+def test_options_in_a_form_are_not_passed_over_in_silence(client, route):
+    option = (b'Content-Disposition: form-data; name="prior"', b"0.1")
+    for parts in ((option, (FILE, b"sound")), ((FILE, b"sound"), option)):
+        assert "?prior=" in problem(send_form(client, form(*parts), route), 422, "usage")
+    assert left(client.service) == []
 
 
 def test_a_batch_has_a_thousand_files_and_no_more(client):
@@ -240,3 +250,44 @@ def test_long_answers_are_not_hung_up_on(online):
 
     _, port = online(crew=Late)
     assert b" 200 " in talk(port, HEAD + b"Content-Length: 5\r\n\r\nsound")
+
+
+def flood(port, head, piece, most):
+    """How many bytes of a piece again and again are taken before the server hangs up."""
+    sent = 0
+    with socket.create_connection(("127.0.0.1", port), 5) as connection, suppress(OSError):
+        connection.sendall(head)
+        while sent < most:
+            connection.sendall(piece)
+            sent += len(piece)
+            if select([connection], [], [], 0)[0] and not connection.recv(65536):
+                break
+    return sent
+
+
+LINE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b"GET /" + b"a" * 65_536),
+        (b"GET /", b"a" * 65_536),
+        (LINE + b"X: ", b"a" * 65_536),
+        (LINE, b"X: y\r\n" * 10_000),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nsound\r\n0\r\n", b"X: y\r\n" * 10_000),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;", b"x" * 65_536),
+    ],
+)
+def test_heads_and_trailers_have_an_end(online, head, piece):
+    service, port = online(head_s=30.0)
+    assert flood(port, head, piece, 64 << 20) < 16 << 20  # what the system's buffers hold counts too
+    assert b" 200 " in talk(port, HEAD + b"Content-Length: 5\r\n\r\nsound")
+    assert service.uploads == 0
+
+
+def test_long_bodies_in_small_pieces_are_no_heads(online):
+    _, port = online(max_bytes=1 << 20)
+    pieces = b"".join(b"1;note=none\r\nx\r\n" for _ in range(30_000))
+    said = talk(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
+    assert b'"size":30000' in said

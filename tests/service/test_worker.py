@@ -1,11 +1,13 @@
 """The process that decodes and scores: within its limits, and telling strangers nothing of this machine."""
 
 import base64
+import gzip
 import io
 import json
 import struct
 import subprocess
 import sys
+import zlib
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,6 +20,7 @@ from earwitness.evidence.verdict import to_record
 from earwitness.service import worker
 from earwitness.service.worker import PEAKS, Settings, serve, unpacked, without_paths
 
+NOTHING = {"not-audio", "no-audio-track", "damaged", "truncated"}
 SETTINGS = Settings(4 << 30, 100.0)
 
 
@@ -81,6 +84,10 @@ def test_what_is_too_long_is_cut_whether_its_head_says_so_or_not(tmp_path):
     import soundfile
 
     soundfile.write(tmp_path / "a.flac", np.zeros(16_000 * 600, np.int16), 16_000)
+    silent = bytearray((tmp_path / "a.flac").read_bytes())
+    silent[21] &= 0xF0  # 36 bits of the head: how many samples there are; 0 says nothing of it
+    silent[22:26] = bytes(4)
+    (tmp_path / "c.flac").write_bytes(silent)
     with av.open(str(tmp_path / "b.ogg"), "w") as out:
         stream = out.add_stream("libopus", rate=48_000, layout="mono")
         for start in range(0, 200):
@@ -88,7 +95,7 @@ def test_what_is_too_long_is_cut_whether_its_head_says_so_or_not(tmp_path):
             frame.sample_rate, frame.pts = 48_000, start * 48_000
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    for name in ("a.flac", "b.ogg"):
+    for name in ("a.flac", "b.ogg", "c.flac"):
         assert (tmp_path / name).stat().st_size < 100_000
         record = one(tmp_path / name)
         assert (record["verdict"], record["error"]["code"]) == ("error", "too-long")
@@ -109,9 +116,24 @@ def wav(channels, rate, data, size=None):
     return b"RIFF" + struct.pack("<I", min(36 + length, 0xFFFFFFFF)) + chunks
 
 
+def atom(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def squeezed(claimed, size):
+    """A film whose directory unpacks to `size` zeros and says that these are `claimed`."""
+    inner = atom(b"dcom", b"zlib") + atom(b"cmvd", struct.pack(">I", claimed) + zlib.compress(bytes(size)))
+    return atom(b"ftyp", b"qt  \0\0\0\0qt  ") + atom(b"moov", atom(b"cmov", inner))
+
+
 @pytest.mark.parametrize(
     ("content", "codes"),
     [
+        (squeezed(0xFFFFFFF0, 1 << 20), NOTHING),
+        (squeezed(0x7FFFFF00, 1 << 26), NOTHING),
+        (squeezed(1 << 26, 1 << 26), NOTHING),
+        (b"PK\3\4" + zlib.compress(bytes(1 << 20)), {"not-audio"}),
+        (gzip.compress(bytes(1 << 26)), {"not-audio"}),
         (b"sound", {"not-audio"}),
         (b"\0" * 100_000, {"not-audio"}),
         (b"#EXTM3U\nfile:///etc/passwd\n", {"not-audio"}),
@@ -232,6 +254,7 @@ from earwitness.service.worker import Settings, confine
 confine(Settings(900 << 20, 1.0, niceness=3))
 import os
 assert os.nice(0) >= 3
+assert open("/proc/self/oom_score_adj").read() == "1000\\n"
 assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
 assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 4 << 30
 try:

@@ -37,13 +37,20 @@ keys_app = typer.Typer(help="Keys of a service.", no_args_is_help=True, rich_mar
 audit_app = typer.Typer(help="The audit log of a service.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def guarded(work: Any) -> Any:
+def guarded(work: Any, database: str | None = None) -> Any:
     """Do some work of a service; errors in a line, and exit code 2."""
     from earwitness.errors import EarwitnessError, needs_extra
 
     try:
         with needs_extra("serve"):
-            return work()
+            from sqlalchemy.exc import SQLAlchemyError
+
+            from earwitness.service.tables import unusable
+
+            try:
+                return work()
+            except SQLAlchemyError as error:
+                raise unusable(error, database or "sqlite") from None
     except (EarwitnessError, ValueError) as error:
         complain(error)
         raise typer.Exit(2) from None
@@ -105,7 +112,7 @@ def serve(
             )
         )
 
-    guarded(work)
+    guarded(work, database)
 
 
 def engine_of(folder: Path | None, database: str | None) -> Any:
@@ -130,7 +137,7 @@ def add(
 
         typer.echo(add_key(engine_of(folder, database), name, role))
 
-    guarded(work)
+    guarded(work, database)
 
 
 @keys_app.command("list")
@@ -150,7 +157,7 @@ def list_(folder: Folder = None, database: Database = None, as_json: AsJson = Fa
         if not rows:
             typer.echo("no keys: the service answers this machine only", err=True)
 
-    guarded(work)
+    guarded(work, database)
 
 
 @keys_app.command("remove")
@@ -162,7 +169,7 @@ def remove(name: str, folder: Folder = None, database: Database = None) -> None:
 
         remove_key(engine_of(folder, database), name)
 
-    guarded(work)
+    guarded(work, database)
 
 
 @audit_app.command("verify")
@@ -182,7 +189,7 @@ def verify(
 
         return verify(engine_of(folder, database), head)
 
-    found = guarded(work)
+    found = guarded(work, database)
     if as_json:
         typer.echo(json.dumps({field.name: getattr(found, field.name) for field in fields(found)}))
     elif found.broken is None:
@@ -202,7 +209,7 @@ def show(folder: Folder = None, database: Database = None) -> None:
         for entry in entries(engine_of(folder, database)):
             typer.echo(json.dumps({**entry, "detail": json.loads(entry["detail"])}, ensure_ascii=False))
 
-    guarded(work)
+    guarded(work, database)
 
 
 @audit_app.command("samples")
@@ -217,4 +224,4 @@ def samples(out: Path, folder: Folder = None, database: Database = None) -> None
         count = to_table(open_store(ServeOptions(folder=folder).home, database), out)
         typer.echo(f"{out}: {count} recordings")
 
-    guarded(work)
+    guarded(work, database)

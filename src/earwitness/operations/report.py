@@ -36,6 +36,7 @@ __all__ = ["html", "make", "pdf", "run_check", "run_report", "to_json"]
 
 EXIT_OK, EXIT_FAILED = 0, 1
 LONG = 1 << 20  # bytes; a smaller file is done before a bar is read
+NO_FILE = ("not-found", "unreadable", "not-a-file")
 KINDS = {".html": "html", ".htm": "html", ".pdf": "pdf", ".json": "json"}
 PACKAGES = ("numpy", "onnxruntime", "av", "soxr", "matplotlib", "c2pa-python")
 TIMELINE = ScanOptions(timeline=True)
@@ -228,7 +229,10 @@ def heard_now(wanted: Wanted, told: Told) -> tuple[dict[str, Any], dict[str, Any
             told(min(1.0, recording.decoded_s / whole_s))
 
     with consulted(detector, options) as ask:
-        record = to_record(ask(scan_group(detector, [wanted.file], options, watch)[0]))
+        verdict = ask(scan_group(detector, [wanted.file], options, watch)[0])
+    if verdict.error and verdict.error.code in NO_FILE:  # a paper on nothing would be none
+        raise InputError(verdict.error.code, f"{wanted.file}: {verdict.error.message}")
+    record = to_record(verdict)
     return record, read_card(folder)
 
 

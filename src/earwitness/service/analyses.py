@@ -63,6 +63,9 @@ class Asked(BaseModel):
     wait_s: float = Field(30.0, ge=0, le=MAX_WAIT_S, description="How long to wait for the answer at most.")
 
 
+OPTIONS = frozenset(Asked.model_fields)
+
+
 class Said(BaseModel):
     """What a person says of a recording."""
 
@@ -90,16 +93,19 @@ async def create(request: Request, asked: Options, caller: Scanner, retry_key: R
     Answered at once where it is heard within `wait_s`, else with 202 and the place to look for the answer.
     """
     service = service_of(request)
-    options = await run_in_threadpool(checked, service, asked)
-    with coming_in(service):
-        uploads = await receive_files(request, service.store, asked.name, service.options.max_bytes)
-    upload = uploads[0]
+    options, uploads = await received(service, request, asked, asked.name)
     if len(uploads) > 1:
         discard(service, uploads)
         raise Problem(422, "usage", "more than one file; send them to /v1/batches")
     try:
         id = await run_in_threadpool(
-            accept, service.store, upload, options, caller.name, retry_key=retry_key, callback=asked.callback
+            accept,
+            service.store,
+            uploads[0],
+            options,
+            caller.name,
+            retry_key=retry_key,
+            callback=asked.callback,
         )
     except InputError as error:
         raise as_problem(error) from None
@@ -109,6 +115,19 @@ async def create(request: Request, asked: Options, caller: Scanner, retry_key: R
         raise Problem(404, "no-such-analysis", "the analysis was deleted before it was answered")
     ended = found["state"] in ENDED
     return JSONResponse(found, 200 if ended else 202, {"location": f"/v1/analyses/{id}"})
+
+
+async def received(
+    service: Service, request: Request, asked: Asked, name: str | None
+) -> tuple[dict[str, Any], list[Upload]]:
+    """What a request asks for, and the files that it sends.
+
+    Raises:
+        Problem: as `checked`, `coming_in` and `receive_files`.
+    """
+    options = await run_in_threadpool(checked, service, asked)
+    with coming_in(service):
+        return options, await receive_files(request, service.store, name, service.options.max_bytes, OPTIONS)
 
 
 def checked(service: Service, asked: Asked) -> dict[str, Any]:
@@ -176,34 +195,43 @@ async def wait_for(service: Service, id: str, wait_s: float) -> dict[str, Any] |
 
 
 @router.post("/batches", status_code=202, responses=schemas.BATCH, openapi_extra=schemas.FILES_BODY)
-async def create_batch(request: Request, asked: Options, caller: Scanner) -> Response:
+async def create_batch(
+    request: Request, asked: Options, caller: Scanner, retry_key: RetryKey = None
+) -> Response:
     """Score many recordings, sent as files of one form; a callback comes once, when all are answered."""
     service = service_of(request)
-    options = await run_in_threadpool(checked, service, asked)
-    with coming_in(service):
-        uploads = await receive_files(request, service.store, None, service.options.max_bytes)
+    options, uploads = await received(service, request, asked, None)
     try:
         batch = await run_in_threadpool(
-            accept_batch, service.store, uploads, options, caller.name, asked.callback
+            accept_batch, service.store, uploads, options, caller.name, asked.callback, retry_key
         )
+    except InputError as error:
+        raise as_problem(error) from None
     except BaseException:
         discard(service, uploads)
         raise
     service.crew.notify()
-    content = {"id": batch, "state": "running", "analyses": [upload.id for upload in uploads]}
+    content = await run_in_threadpool(progress_of, service, batch)
     return JSONResponse(content, 202, {"location": f"/v1/batches/{batch}"})
 
 
 @router.get("/batches/{id}", responses=schemas.BATCH)
 def get_batch(request: Request, id: Id, caller: Scanner) -> JSONResponse:
     """How far a batch is."""
-    found = batch_of(service_of(request).store, id)
+    return JSONResponse(progress_of(service_of(request), id))
+
+
+def progress_of(service: Service, batch: str) -> dict[str, Any]:
+    """A batch as a client sees it.
+
+    Raises:
+        Problem: 404.
+    """
+    found = batch_of(service.store, batch)
     if not found:
         raise Problem(404, "no-such-batch", "there is no batch of this id, or it is kept no longer")
-    ended = all(one["state"] in ENDED for one in found)
-    return JSONResponse(
-        {"id": id, "state": "done" if ended else "running", "analyses": [one["id"] for one in found]}
-    )
+    state = "done" if all(one["state"] in ENDED for one in found) else "running"
+    return {"id": batch, "state": state, "analyses": [one["id"] for one in found]}
 
 
 class Looked(BaseModel):

@@ -37,14 +37,17 @@ def make_service(options: ServeOptions) -> Service:
     """Everything that a service needs, not started yet.
 
     Raises:
-        InputError: `no-store`; `usage`: the service would be open to others without a key.
+        InputError: `no-store`; `usage`: the service would be open to others without a key; `bad-reference`.
         ModelError: the model cannot be used.
     """
     from earwitness.evidence.watermark_bundle import list_schemes
     from earwitness.operations.attribute import tracer_file
+    from earwitness.operations.drift_file import read_reference
 
     folder = bundle_of(options.model)
     card = read_card(folder)
+    if options.drift is not None:
+        read_reference(options.drift)
     tracer = str(tracer_file(options.tracer, folder)) if options.tracer else None
     store = open_store(options.home, options.database, options.keep_s)
     keys = count_keys(store.engine) > 0

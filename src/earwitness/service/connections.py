@@ -6,18 +6,38 @@ from typing import Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 HEADERS_S = 15.0  # for the head of a request, and between two requests
+MOST_HEAD = 1 << 16  # bytes in a row that are neither a whole head nor part of a body
 OPEN_FILES = 8_192
 Base: Any = AutoHTTPProtocol
 
 
 class Impatient(Base):
-    """Uvicorn's protocol, which by itself waits for the head of a request for ever."""
+    """Uvicorn's protocol, which by itself waits for the head of a request for ever, however long it gets.
+
+    Each line of a head costs many times its length in memory, and so do lines after the last piece of a body.
+    """
 
     head_s = HEADERS_S
+    fruitless, fruitful = 0, False  # bytes since something was whole; whether the latest made it so
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.loop.call_later(self.head_s, self.look, None)
+
+    def data_received(self, data: bytes) -> None:
+        self.fruitful = False
+        super().data_received(data)
+        self.fruitless = 0 if self.fruitful else self.fruitless + len(data)
+        if self.fruitless > MOST_HEAD:
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self.fruitful = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.fruitful = True
+        super().on_body(body)
 
     def look(self, before: Any) -> None:
         """Hang up where no request began since the last look and none is being answered."""

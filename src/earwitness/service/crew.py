@@ -49,6 +49,11 @@ LONG_NICENESS = 10
 log = logging.getLogger("earwitness.service")
 
 
+def without_secrets() -> dict[str, str]:
+    """What a process that decodes may know of our environment."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+
+
 class WorkerDied(Exception):
     """A worker ended, or had to be ended, before it answered."""
 
@@ -91,7 +96,7 @@ class Worker:
             [sys.executable, "-m", self.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name not in SECRETS},
+            env=without_secrets(),
         )
         threading.Thread(target=self._read, args=(process, self.lines), daemon=True).start()
         self._say(process, asdict(self.settings))

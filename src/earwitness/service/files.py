@@ -16,12 +16,14 @@ from earwitness.service.guard import needs
 from earwitness.service.keys import Caller
 from earwitness.service.problems import Problem, as_problem
 from earwitness.service.state import Service, service_of
+from earwitness.service.store import find, remove_files
 
 router = APIRouter(prefix="/v1")
 Scanner = Annotated[Caller, Depends(needs("scan"))]
 REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 )
+NOT_KEPT = "the audio is not kept; send the recording again"
 TYPES = {"html": "text/html; charset=utf-8", "pdf": "application/pdf", "json": "application/json"}
 
 
@@ -46,6 +48,21 @@ def made(service: Service, name: str, request: dict[str, Any]) -> Path:
     return out
 
 
+def made_of(service: Service, id: str, name: str, request: dict[str, Any]) -> Path:
+    """A file that a worker makes of an analysis; nothing is left of one that went meanwhile.
+
+    Raises:
+        Problem: as `made`; 404 or 409, it went.
+    """
+    out = made(service, name, request)
+    found = find(service.store, id)
+    if found is None or (request["path"] is not None and not found["audio"]):
+        remove_files(service.store, id)
+        existing(service, id)
+        raise Problem(409, "not-kept", NOT_KEPT)
+    return out
+
+
 def kept(service: Service, analysis: dict[str, Any]) -> dict[str, Any]:
     """How a worker is told of the audio of an analysis.
 
@@ -54,7 +71,7 @@ def kept(service: Service, analysis: dict[str, Any]) -> dict[str, Any]:
     """
     path = service.store.audio(analysis["id"])
     if not analysis["audio"] or not path.exists():
-        raise Problem(409, "not-kept", "the audio is not kept; send the recording again")
+        raise Problem(409, "not-kept", NOT_KEPT)
     return {"path": str(path), "name": analysis["name"]}
 
 
@@ -63,7 +80,7 @@ def audio(request: Request, id: Id, caller: Scanner) -> FileResponse:
     """The recording as the detector heard it: mono, 16 kHz."""
     service = service_of(request)
     source = kept(service, existing(service, id))
-    return FileResponse(made(service, f"{id}.wav", {"do": "wav", **source}), media_type="audio/wav")
+    return FileResponse(made_of(service, id, f"{id}.wav", {"do": "wav", **source}), media_type="audio/wav")
 
 
 @router.get("/analyses/{id}/peaks", responses=schemas.ANY | schemas.answers(409))
@@ -71,7 +88,7 @@ def peaks(request: Request, id: Id, caller: Scanner) -> FileResponse:
     """The outline of the recording: the loudest sample of each of up to 1,200 stretches."""
     service = service_of(request)
     source = kept(service, existing(service, id))
-    file = made(service, f"{id}.peaks.json", {"do": "peaks", **source})
+    file = made_of(service, id, f"{id}.peaks.json", {"do": "peaks", **source})
     return FileResponse(file, media_type="application/json")
 
 
@@ -92,7 +109,7 @@ def report(request: Request, id: Id, form: Literal["html", "pdf", "json"], calle
     there = analysis["audio"] and service.store.audio(id).exists()
     source = str(service.store.audio(id)) if there else None
     wanted = {"do": "report", "path": source, "record": analysis["record"], "form": form}
-    file = made(service, f"{id}.{'' if there else 'bare.'}{form}", wanted)
+    file = made_of(service, id, f"{id}.{'' if there else 'bare.'}{form}", wanted)
     headers = {"content-security-policy": REPORT_POLICY, **(attachment(id, form) if form != "html" else {})}
     return FileResponse(file, media_type=TYPES[form], headers=headers)
 

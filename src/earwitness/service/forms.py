@@ -1,6 +1,6 @@
 """The files of a form, written where they are to lie as they come; nothing of them is held in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from python_multipart.exceptions import FormParserError
@@ -28,14 +28,17 @@ class Taker(Protocol):
 class Form:
     """A parser of `multipart/form-data`: `write` the body to it, then `end`.
 
-    `start` is called with the name of each file and gives who takes it.
+    `start` is called with the name of each file and gives who takes it. Fields without a file are left out,
+    unless they have `refused` names: their senders would think that they were heeded.
     """
 
-    def __init__(self, content_type: str, start: Callable[[str], Taker]) -> None:
+    def __init__(
+        self, content_type: str, start: Callable[[str], Taker], refused: Collection[str] = ()
+    ) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary or len(boundary) > 200:
             raise broken("its Content-Type names no boundary")
-        self.start, self.taker = start, None
+        self.start, self.taker, self.refused = start, None, refused
         self.files = self.fields = 0
         self.ended = False
         self.forget()
@@ -95,6 +98,10 @@ class Form:
     def on_headers_finished(self) -> None:
         options = parse_options_header(self.disposition)[1]
         if b"filename" not in options:
+            name = options.get(b"name", b"").decode("utf-8", "replace")
+            if name in self.refused:
+                said = f"say {name} in the address (?{name}=...), not in the form"
+                raise Problem(422, "usage", said)
             self.fields += 1
             if self.fields > MOST_FIELDS:
                 raise broken(f"more than {MOST_FIELDS} fields without a file")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, select, update
 
 from earwitness.service.audit import append
 from earwitness.service.store import SUMMARY, Store, make_due, remove, remove_files
@@ -152,12 +152,16 @@ def recover(store: Store, all_of_them: bool = False) -> int:
     """Let others have what servers that died were working on; how many.
 
     `all_of_them`: no other server works on this store, so nothing needs to be waited for.
+
+    Whatever made a server end may have been one of them, so each is tried alone from now on. That alone parks
+    none: servers die of much else, and a file that is to blame kills its worker when it is tried.
     """
     lost = update(analyses).where(analyses.c.state == "running")
     if not all_of_them:
         lost = lost.where(analyses.c.lease < time.time())
     with store.write() as connection:
-        return connection.execute(lost.values(state="queued", claim=None)).rowcount
+        suspected = case((analyses.c.attempts == 0, 1), else_=analyses.c.attempts)
+        return connection.execute(lost.values(state="queued", claim=None, attempts=suspected)).rowcount
 
 
 def sweep(store: Store) -> int:

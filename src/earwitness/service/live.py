@@ -24,7 +24,7 @@ from earwitness.errors import InputError
 from earwitness.evidence.verdict import to_record
 from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.scan import open_detector, scan
-from earwitness.service.worker import Settings, confine
+from earwitness.service.worker import Settings, confine, plainly, without_paths
 
 STEP_S, WINDOW_S = 3.0, 10.0
 HEAD_BYTES = 44
@@ -68,7 +68,7 @@ def main() -> None:
     try:
         hear(sys.stdin.buffer, asked, say)
     except InputError as error:
-        say(event="error", code=error.code, detail=error.message)
+        say(event="error", code=error.code, detail=without_paths(error.message))
     except Exception as error:
         say(event="error", code="not-audio", detail=f"the stream cannot be decoded ({type(error).__name__})")
 
@@ -108,7 +108,7 @@ def hear(source: IO[bytes], asked: dict[str, Any], say: Any) -> None:
             spool.write(head)
         spool.seek(0)
         verdict = scan(spool, model=detector, prior=asked["prior"], timeline=True)
-        say(event="end", record={**to_record(verdict), "path": "live"})
+        say(event="end", record={**to_record(plainly(verdict)), "path": "live"})
 
 
 def blocks_of(source: IO[bytes], asked: dict[str, Any], spool: IO[bytes]) -> Iterator[np.ndarray]:

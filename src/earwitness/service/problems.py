@@ -72,8 +72,12 @@ def handle_problems(app: FastAPI) -> None:
         return answer(as_problem(error))
 
     @app.exception_handler(RequestValidationError)
-    async def of_parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def of_parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
+        if first["type"] == "model_attributes_type" and "json" not in request.headers.get("content-type", ""):
+            return answer(Problem(422, "usage", "send the body as JSON, with Content-Type: application/json"))
+        if first["type"] == "json_invalid":
+            return answer(Problem(422, "usage", "the body is no JSON"))
         where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
         return answer(Problem(422, "usage", f"{where}: {first['msg']}"))
 

@@ -102,33 +102,53 @@ def accept(
     Raises:
         InputError: `retry-mismatch`: the idempotency key was used for another request.
     """
-    fingerprint = hashed(canonical([upload.sha256, upload.name, options, callback]))
+    return take_in(store, [upload], options, owner, None, retry_key, callback)
+
+
+def accept_batch(
+    store: Store,
+    uploads: Sequence[Upload],
+    options: dict[str, Any],
+    owner: str,
+    callback: str | None,
+    retry_key: str | None = None,
+) -> str:
+    """Take uploads in, all or none; the id of their batch, or of the one that the same request made before.
+
+    Raises:
+        InputError: `retry-mismatch`, as `accept`.
+    """
+    return take_in(store, uploads, options, owner, new_id(), retry_key, callback)
+
+
+def take_in(
+    store: Store,
+    uploads: Sequence[Upload],
+    options: dict[str, Any],
+    owner: str,
+    batch: str | None,
+    retry_key: str | None,
+    callback: str | None,
+) -> str:
+    """Take uploads in, as a batch or the only one by itself; the id of what they are."""
+    subject = batch or uploads[0].id
+    kind = "batch" if batch else "analysis"
+    sent = [[upload.sha256, upload.name] for upload in uploads]
+    fingerprint = hashed(canonical([kind, sent, options, callback]))
     try:
         with store.write() as connection:
             if retry_key is not None:
                 values = {"owner": owner, "key": retry_key, "fingerprint": fingerprint}
-                connection.execute(retries.insert().values(**values, analysis=upload.id, created=time.time()))
-            insert(connection, upload, options, owner)
+                connection.execute(retries.insert().values(**values, analysis=subject, created=time.time()))
+            for upload in uploads:
+                insert(connection, upload, options, owner, batch)
             if callback is not None:
-                add_delivery(connection, "analysis", upload.id, callback)
+                add_delivery(connection, kind, subject, callback)
     except IntegrityError:
         if retry_key is None:
             raise
-        return earlier(store, owner, retry_key, fingerprint, upload)
-    return upload.id
-
-
-def accept_batch(
-    store: Store, uploads: Sequence[Upload], options: dict[str, Any], owner: str, callback: str | None
-) -> str:
-    """Take uploads in, all or none; the id of their batch."""
-    batch = new_id()
-    with store.write() as connection:
-        for upload in uploads:
-            insert(connection, upload, options, owner, batch)
-        if callback is not None:
-            add_delivery(connection, "batch", batch, callback)
-    return batch
+        return earlier(store, owner, retry_key, fingerprint, uploads)
+    return subject
 
 
 def insert(
@@ -153,15 +173,16 @@ def insert(
     append(connection, owner, "accepted", upload.id, sha256=upload.sha256, size=upload.size)
 
 
-def earlier(store: Store, owner: str, key: str, fingerprint: str, upload: Upload) -> str:
-    """The analysis of a request that came before; the new upload is let go."""
+def earlier(store: Store, owner: str, key: str, fingerprint: str, uploads: Sequence[Upload]) -> str:
+    """The analysis or batch of a request that came before; the new uploads are let go."""
     with store.read() as connection:
         row = connection.execute(
             select(retries.c.analysis, retries.c.fingerprint).where(
                 retries.c.owner == owner, retries.c.key == key
             )
         ).first()
-    store.audio(upload.id).unlink(missing_ok=True)
+    for upload in uploads:
+        store.audio(upload.id).unlink(missing_ok=True)
     if row is None or row.fingerprint != fingerprint:
         raise InputError(
             "retry-mismatch", "this Idempotency-Key was used for another request; take a new one for each"
@@ -257,6 +278,8 @@ def remove(store: Store, id: str, actor: str, why: str = "deleted") -> bool:
         connection.execute(delete(deliveries).where(deliveries.c.subject == id))
         connection.execute(delete(retries).where(retries.c.analysis == id))
         append(connection, actor, why, id)
+        if batch and not connection.scalar(select(analyses.c.id).where(analyses.c.batch == batch).limit(1)):
+            connection.execute(delete(retries).where(retries.c.analysis == batch))
         end_batch(connection, batch)
     remove_files(store, id)
     return True

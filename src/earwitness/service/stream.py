@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from earwitness.service.crew import without_secrets
 from earwitness.service.guard import caller_of, check_origin, token_of
 from earwitness.service.problems import Problem
 from earwitness.service.state import Service, service_of
@@ -97,12 +97,15 @@ async def attend(service: Service, socket: WebSocket, asked: dict[str, Any]) -> 
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=LINE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**without_secrets(), "OMP_NUM_THREADS": "1"},
     )
     incoming = asyncio.create_task(pass_sound(socket, process, asked))
     outgoing = asyncio.create_task(pass_verdicts(socket, process))
     try:
-        done, _ = await asyncio.wait({incoming, outgoing}, return_when=asyncio.FIRST_COMPLETED)
+        # Sound that drips in would else hold one of the few streams for as long as its client likes.
+        whole_s = asked["max_duration_s"] + SILENCE_S
+        tasks = {incoming, outgoing}
+        done, _ = await asyncio.wait(tasks, timeout=whole_s, return_when=asyncio.FIRST_COMPLETED)
         if incoming in done and incoming.exception() is None and incoming.result():
             await asyncio.wait_for(asyncio.shield(outgoing), END_S)
     except TimeoutError:
@@ -113,6 +116,8 @@ async def attend(service: Service, socket: WebSocket, asked: dict[str, Any]) -> 
         await asyncio.gather(incoming, outgoing, return_exceptions=True)
         if process.returncode is None:
             process.kill()
+        if process.stdin is not None:
+            process.stdin.close()
         await process.wait()
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             await socket.close()

@@ -122,15 +122,20 @@ def open_tables(url: str) -> Engine:
             found = connection.scalar(select(about.c.value).where(about.c.key == "schema"))
             if found is None:
                 connection.execute(about.insert().values(key="schema", value=SCHEMA))
+    except ModuleNotFoundError:
+        raise InputError("no-store", "PostgreSQL needs `pip install 'earwitness[postgres]'`") from None
     except (SQLAlchemyError, ImportError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0][:200]
-        where = "the SQLite file" if url.startswith("sqlite") else "the database"
-        raise InputError(
-            "no-store", f"{where} of the service cannot be used ({scrubbed(reason, url)})"
-        ) from None
+        raise unusable(error, url) from None
     if found not in (None, SCHEMA):
         raise InputError("no-store", f"the store is of schema {found}, and this earwitness reads {SCHEMA}")
     return engine
+
+
+def unusable(error: Exception, url: str) -> InputError:
+    """What is said of a database that fails."""
+    reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0][:200]
+    where = "the SQLite file" if url.startswith("sqlite") else "the database"
+    return InputError("no-store", f"{where} of the service cannot be used ({scrubbed(reason, url)})")
 
 
 def scrubbed(sentence: str, url: str) -> str:
@@ -156,7 +161,7 @@ def make_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions are begun below
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
 

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -133,7 +134,9 @@ def no_room(error: OSError) -> Problem:
     return Problem(507, "no-room", "the disk of this service is full; try again later")
 
 
-async def receive_files(request: Request, store: Store, name: str | None, most: int) -> list[Upload]:
+async def receive_files(
+    request: Request, store: Store, name: str | None, most: int, refused: Collection[str] = ()
+) -> list[Upload]:
     """The file or files of a request, on the disk and durable; nothing is left of what fails.
 
     Args:
@@ -141,6 +144,7 @@ async def receive_files(request: Request, store: Store, name: str | None, most: 
         store: to take them in.
         name: what to call them, over what a form says.
         most: bytes of the body; that of a form may have a MiB around its files.
+        refused: names that a form's fields may not have.
 
     Raises:
         Problem: 408, 413, 422 or 507.
@@ -158,7 +162,7 @@ async def receive_files(request: Request, store: Store, name: str | None, most: 
         return came[-1]
 
     try:
-        taker = Form(kind, start) if is_form else start(name)
+        taker = Form(kind, start, refused) if is_form else start(name)
         async for piece in Request(request.scope, bounded(request.receive, limit)).stream():
             taker.write(piece)
         taker.end()

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def confine(settings: Settings) -> None:
-    """Limit memory, files and core dumps, where the system can."""
+    """Limit memory, files and core dumps, where the system can. Where its memory ends, workers go first."""
     try:
         import resource
     except ImportError:  # Windows
@@ -79,6 +79,8 @@ def confine(settings: Settings) -> None:
     )
     for what, most in limits:
         resource.setrlimit(what, (most, most))
+    with suppress(OSError):  # Linux: whom to kill first
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def serve(requests: IO[bytes], answers: IO[str], settings: Settings) -> None:
