@@ -74,7 +74,7 @@ def describe(server: Server, work: Path) -> dict[str, Any]:
     """What schemathesis finds."""
     if shutil.which("st") is None:
         return {"skipped": "schemathesis is not installed"}
-    report = work / "schemathesis.xml"
+    report = (work / "schemathesis.xml").resolve()
     command = [
         "st",
         "run",

@@ -196,3 +196,4 @@ class Verdict:
     watermark: Watermark | None = None
     attribution: Attribution | None = None
     heard: Heard | None = field(default=None, repr=False, compare=False)
+    engine: str = ""  # what ran the model, and in which arithmetic

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from earwitness import ScanOptions, scan_many
+from earwitness import scan_many
 from earwitness.cli import app
 from earwitness.evidence import attribution as tracing
 from earwitness.operations.samples import Samples, write_samples

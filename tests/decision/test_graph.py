@@ -9,7 +9,9 @@ pytest.importorskip("onnxscript")
 
 from miniature import make_bundle
 
+from earwitness.decision.bundle import WEIGHTS, read_card
 from earwitness.decision.detector import load_detector
+from earwitness.decision.engines import open_torch
 from earwitness.decision.scoring import score_clips
 from earwitness.operations.models import export_model
 
@@ -25,3 +27,11 @@ def test_frames_of_the_graph_are_those_of_torch(family, tmp_path):
         assert one.score == pytest.approx(other.score, abs=1e-3)
         assert len(one.frame_scores) == engines[0].localisation.grid.count(len(clip))
         np.testing.assert_allclose(one.frame_scores, other.frame_scores, atol=1e-3)
+
+
+def test_bfloat16_in_torch_comes_near_and_no_nearer(tmp_path, speech):
+    bundle = make_bundle(tmp_path / "tiny", "wav2vec2-large")
+    card = read_card(bundle)
+    wide, narrow = (open_torch(bundle / WEIGHTS, card, narrow=narrow) for narrow in (False, True))
+    moved = np.abs(wide([speech[:32_000]]).score - narrow([speech[:32_000]]).score).max()
+    assert 1e-6 < moved < 0.05

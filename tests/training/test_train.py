@@ -122,7 +122,7 @@ def test_parts_of_a_network_that_no_step_uses_do_not_keep_a_run_from_going_on(pl
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
-@pytest.mark.parametrize("shard", [[], ["--shard"]])
+@pytest.mark.parametrize("shard", [[], ["--shard", "--recompute"]])
 def test_two_processes_are_one(place, shard):
     out = place / f"two{len(shard)}"
     done = run(*post(place), "--out", out, *shard, launcher=TORCHRUN)
@@ -131,6 +131,16 @@ def test_two_processes_are_one(place, shard):
     begun = load_file(place / "tiny" / "model.safetensors")
     assert max(float((whole[name] - begun[name]).abs().max()) for name in whole) > 1e-3
     assert max(float((whole[name] - split[name]).abs().max()) for name in whole) < 1e-5
+
+
+def test_a_launcher_that_shards_too_is_refused(monkeypatch):
+    from earwitness.errors import InputError
+    from earwitness.training.loop import make_accelerator
+    from earwitness.training.options import PostTraining
+
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(InputError, match="MULTI_GPU"):
+        make_accelerator(PostTraining())
 
 
 def test_the_same_command_again_repeats_the_result_and_another_is_refused(place):

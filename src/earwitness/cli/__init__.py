@@ -22,6 +22,7 @@ from earwitness.cli.judge import (
 )
 from earwitness.cli.knowledge import knowledge_app
 from earwitness.cli.models import models_app
+from earwitness.cli.plan import PLAN_HELP, plan
 from earwitness.cli.registry import PROMOTE_HELP, ROLLBACK_HELP, promote, registry_app, rollback
 from earwitness.cli.report import REPORT_HELP, report
 from earwitness.cli.select import SELECT_HELP, select
@@ -70,6 +71,7 @@ Examples:
   earwitness scan inbox/ --knowledge known.db
   earwitness scan inbox/ --attribute tracer.npz --watermark timbre
   ffmpeg -i rtsp://... -t 60 -f wav - | earwitness scan /dev/stdin
+  find /shared/archive -name '*.opus' | earwitness scan - --ray auto --resume scan.journal
 """
 
 
@@ -91,14 +93,14 @@ def main(
     """Is the voice on this recording human?"""
 
 
-def parse_engine(text: str) -> Any:
-    """The engine of that name.
+def one_of(option: str, text: str, known: tuple[str, ...]) -> Any:
+    """The word, which is one of these.
 
     Raises:
-        ValueError: there is none.
+        ValueError: it is not.
     """
-    if text not in ("auto", "onnx", "torch"):
-        raise ValueError(f"--engine: no engine is called {text!r}; one of auto, onnx, torch")
+    if text not in known:
+        raise ValueError(f"{option} {text}: one of {', '.join(known)}")
     return text
 
 
@@ -124,8 +126,16 @@ def scan(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write the fake spans as label tracks for Audacity."),
     ] = None,
-    threads: Annotated[
-        int, typer.Option(metavar="N", min=0, max=256, help="Files at a time; 0 is one for each processor.")
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            "--threads",
+            metavar="N",
+            min=0,
+            max=256,
+            help="Files at a time; 0 is one for each processor.",
+        ),
     ] = 0,
     prior: Annotated[
         float, typer.Option(metavar="P", help="Share of recordings you expect to be fake, between 0 and 1.")
@@ -138,8 +148,12 @@ def scan(
         str,
         typer.Option(
             metavar="ENGINE",
-            help="onnx, torch, or auto: torch where there is a GPU, else onnx where there is a graph.",
+            help="onnx, openvino, torch, or auto: torch on a GPU; else the fastest that `models tune` found "
+            "to say the same here; else onnx.",
         ),
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="KIND", help="fp32, bf16 or int8, or auto: the fastest of the engine's.")
     ] = "auto",
     knowledge: Annotated[
         str | None,
@@ -172,6 +186,14 @@ def scan(
             "repeated from it and the scan goes on.",
         ),
     ] = None,
+    ray: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Score on a Ray cluster: HOST:6379, auto, or local to start Ray here. --workers are those "
+            "of the cluster; every machine must see files and model under the same paths.",
+        ),
+    ] = "",
 ) -> None:
     """Score recordings: fake, genuine, uncertain, or no-speech.
 
@@ -187,13 +209,14 @@ def scan(
             prior,
             not no_gate,
             timeline,
-            threads,
-            parse_engine(engine),
+            workers,
+            one_of("--engine", engine, ("auto", "onnx", "openvino", "torch")),
+            one_of("--precision", precision, ("auto", "fp32", "bf16", "int8")),
             knowledge=knowledge,
             tracer=tracer,
             watermark=watermark,
         )
-        code = run_scan(paths, options, model, Outputs(as_json, csv, resume, rttm, labels), fail_on)
+        code = run_scan(paths, options, model, Outputs(as_json, csv, resume, rttm, labels), fail_on, ray)
     except (EarwitnessError, ValueError) as error:
         complain(error)
         raise typer.Exit(2) from None
@@ -221,3 +244,4 @@ app.command(epilog=PROMOTE_HELP)(promote)
 app.command(epilog=ROLLBACK_HELP)(rollback)
 app.command(epilog=REPORT_HELP)(report)
 app.command(epilog=SERVE_HELP)(serve)
+app.command(epilog=PLAN_HELP)(plan)

@@ -8,7 +8,7 @@ import typer
 from earwitness.cli.common import AS_JSON, plain_errors
 
 models_app = typer.Typer(
-    help="The models on this machine: import, pull, list, show, export.",
+    help="The models on this machine: import, pull, list, show, tune, export.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -82,6 +82,40 @@ def models_pull(
         from earwitness.operations.pull import run_pull
 
         run_pull(source, name, revision, sha256, heads, as_json)
+
+
+TUNE_HELP = """\b
+What passes is what `--engine auto` takes from then on, here only: the result stands beside the models of
+this machine and counts until its processor or an engine's version changes.
+
+\b
+Examples:
+  earwitness models tune --protocol labelled.csv
+  earwitness models tune mms-300m-antideepfake --protocol labelled.csv
+  earwitness models tune mms-300m-antideepfake recordings/
+"""
+
+
+@models_app.command("tune", epilog=TUNE_HELP)
+def models_tune(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name of `models list`, or a bundle's folder.")
+    ] = "embedded",
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Real speech, without labels: files, or folders."),
+    ] = None,
+    protocol: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="CSV", help="Recordings with labels (may be repeated); 8 bits pass only so."),
+    ] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Try the engines on real speech: how fast they are, and whether they say the same."""
+    with plain_errors():
+        from earwitness.operations.tune import run_tune
+
+        run_tune(model, recordings or [], protocol or [], as_json)
 
 
 @models_app.command("list")

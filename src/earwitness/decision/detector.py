@@ -6,21 +6,35 @@ scores are calibrated and where its thresholds lie; the digests in it pin the ot
 
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from earwitness.audio.frames import FrameGrid, Windowing
 from earwitness.decision.bundle import GRAPH, GRAPH_DATA, WEIGHTS, check_file, find_bundle, read_card
 from earwitness.decision.calibration import Calibration
-from earwitness.decision.engines import Runner, cuda_available, open_graph, open_torch, outside
+from earwitness.decision.engines import (
+    Engine,
+    Precision,
+    Runner,
+    cuda_available,
+    open_graph,
+    open_torch,
+    outside,
+)
+from earwitness.decision.fidelity import INT8, Trial, engines_home, fastest, read_trials
 from earwitness.decision.localisation import Localisation, SpanRule
 from earwitness.errors import ModelError
 from earwitness.types import ModelId, Thresholds
 
-Engine = Literal["auto", "onnx", "torch"]
 MAX_WINDOW_S = 120.0  # more would not fit into memory with the larger models
 MAX_SPAN_S = 10.0  # that a card may ask of a span
 TAUGHT_ONLY = {"logmel-cnn"}  # heads with a layer for frames that only frames teach
-BATCH_S = {"onnx": 15.0, "torch": 48.0, "gpu": 960.0}  # audio in one batch, padding included
+BATCH_S = {
+    "onnx": 15.0,
+    "openvino": 15.0,
+    "torch": 48.0,
+    "gpu": 960.0,
+}  # audio in one batch, padding included
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,8 @@ class Detector:
 
     id: ModelId
     run: Runner
-    engine: str  # onnx, torch or gpu
+    engine: str  # onnx, openvino, torch or gpu
+    precision: str  # fp32, bf16 or int8
     calibration: Calibration | None  # clip scores; None: scores are raw
     thresholds: Thresholds
     windowing: Windowing
@@ -45,12 +60,16 @@ class Detector:
 
 
 def load_detector(
-    bundle: str | os.PathLike | None = None, threads: int = 1, engine: Engine = "auto"
+    bundle: str | os.PathLike | None = None,
+    threads: int = 1,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    clips_at_a_time: int = 1,
 ) -> Detector:
     """Open a bundle by folder or name; the model inside the package where none is named.
 
-    `engine` auto takes torch where it has a GPU for the bundle's weights, else the graph if
-    there is one. `threads` is for one clip; scoring many files spreads them over threads by itself.
+    `threads` is for one clip; scoring many files spreads them over threads by itself, and says how many
+    clips it scores at a time. For `engine` and `precision` see `choose_engine`.
 
     Raises:
         ModelError: a file is missing, altered or not what the card says.
@@ -60,23 +79,52 @@ def load_detector(
     card = read_card(folder)
     if card.get("unfinished"):
         raise ModelError(f"{card['name']} is no detector yet: {card['unfinished']}")
-    chosen = choose_engine(card, engine)
-    if chosen == "onnx":
-        graph = check_file(folder, card, GRAPH)
-        if GRAPH_DATA in card["files"]:
-            check_file(folder, card, GRAPH_DATA)
-        if outside(graph) - set(card["files"]):
-            raise ModelError(f"{graph}: reads {sorted(outside(graph))}, which the card does not pin")
-        run = open_graph(graph, threads)
+    chosen, kind = choose_engine(card, engine, precision)
+    if chosen in ("torch", "gpu"):
+        run = open_torch(check_file(folder, card, WEIGHTS), card, threads, narrow=kind == "bf16")
     else:
-        run = open_torch(check_file(folder, card, WEIGHTS), card, threads)
+        graph = pinned_graph(folder, card)
+        if chosen == "onnx":
+            run = open_graph(graph, threads)
+        else:
+            run = open_tuned(graph, model_digest(card), kind, threads, clips_at_a_time)
     return Detector(
         id=ModelId(card["name"], card["version"], model_digest(card), str(card.get("embedding_of", ""))),
         run=run,
         engine=chosen,
+        precision=kind,
         card=card,
         **read_settings(card, folder),
     )
+
+
+def pinned_graph(folder: Path, card: dict[str, Any]) -> Path:
+    """A bundle's graph, which is as the card says, with all that it reads.
+
+    Raises:
+        ModelError: it is not.
+    """
+    graph = check_file(folder, card, GRAPH)
+    if GRAPH_DATA in card["files"]:
+        check_file(folder, card, GRAPH_DATA)
+    if outside(graph) - set(card["files"]):
+        raise ModelError(f"{graph}: reads {sorted(outside(graph))}, which the card does not pin")
+    return graph
+
+
+def open_tuned(graph: Path, digest: str, kind: str, threads: int, clips_at_a_time: int) -> Runner:
+    """A graph in OpenVINO, as `earwitness models tune` left it.
+
+    Raises:
+        MissingExtra: OpenVINO is not installed.
+        ModelError: OpenVINO cannot run it.
+    """
+    from earwitness.decision.openvino_engine import open_openvino
+
+    home = engines_home(digest)
+    cache = home / "compiled" if home.is_dir() else None
+    made = home / INT8 if kind == "int8" else graph
+    return open_openvino(made, kind, threads, clips_at_a_time, cache)
 
 
 def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
@@ -163,20 +211,63 @@ def within(name: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{name} is {value}, not within {low:g} to {high:g}")
 
 
-def choose_engine(card: dict[str, Any], engine: Engine) -> Literal["onnx", "torch", "gpu"]:
-    """Which engine runs this bundle here.
+def choose_engine(card: dict[str, Any], engine: Engine, precision: Precision = "auto") -> tuple[str, str]:
+    """Which engine runs this bundle here, and in which arithmetic.
+
+    Where nothing is asked for: torch in bfloat16 where it has a GPU and weights; else the fastest that passed
+    the model's fidelity gate on this machine (`fidelity.py`); else the graph in float32, or the weights. On a
+    CPU, bfloat16 and 8 bits must have passed that gate.
 
     Raises:
-        ModelError: the bundle has not what the engine needs.
+        ModelError: the bundle has not what the engine needs; the arithmetic did not pass.
+        MissingExtra: OpenVINO is asked for and not installed.
     """
     has_graph, has_weights = GRAPH in card["files"], WEIGHTS in card["files"]
+    check_files(card, engine, has_graph, has_weights)
+    if has_weights and engine in ("auto", "torch") and precision != "int8" and cuda_available():
+        return "gpu", "fp32" if precision == "fp32" else "bf16"
+    trials = read_trials(model_digest(card))
+    fit = [
+        one
+        for one in trials
+        if engine in ("auto", one.engine)
+        and precision in ("auto", one.precision)
+        and (has_graph or one.engine == "torch")
+    ]
+    best = fastest(fit)
+    if best and (engine == "auto" or precision not in ("auto", "fp32")):
+        return best.engine, best.precision
+    if precision in ("bf16", "int8"):
+        raise ModelError(not_passed(card["name"], precision, fit))
+    if engine == "auto":
+        engine = "onnx" if has_graph else "torch"
+    return engine, best.precision if best else "fp32"
+
+
+def not_passed(name: str, precision: str, trials: list[Trial]) -> str:
+    """Why an arithmetic is refused, and what to do."""
+    if not trials:
+        return (
+            f"{name} was not tried in {precision} on this machine; run `earwitness models tune {name}` first"
+        )
+    return f"{name} in {precision} did not pass on this machine: " + "; ".join(
+        f"{one.engine}: {one.why}" for one in trials
+    )
+
+
+def check_files(card: dict[str, Any], engine: Engine, has_graph: bool, has_weights: bool) -> None:
+    """Refuse an engine that a bundle has no file for.
+
+    Raises:
+        ModelError: naming the file.
+    """
     architecture = card.get("architecture")
     headless = isinstance(architecture, dict) and architecture.get("head") is None
     if has_weights and not has_graph and headless:
         raise ModelError(
             f"{card['name']} is a front end without a head: it scores nothing until one is trained"
         )
-    if engine == "onnx" and not has_graph:
+    if engine in ("onnx", "openvino") and not has_graph:
         raise ModelError(
             f"{card['name']} has no graph; make one with `earwitness models export {card['name']}`"
         )
@@ -184,9 +275,6 @@ def choose_engine(card: dict[str, Any], engine: Engine) -> Literal["onnx", "torc
         raise ModelError(f"{card['name']} has a graph only; torch needs {WEIGHTS}")
     if not (has_graph or has_weights):
         raise ModelError(f"{card['name']}: the card names neither {GRAPH} nor {WEIGHTS}")
-    if engine != "onnx" and has_weights and cuda_available():
-        return "gpu"
-    return "torch" if engine == "torch" or not has_graph else "onnx"
 
 
 def model_digest(card: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""Run a bundle: its graph in ONNX Runtime, or its network in torch (CPU, or a GPU in bfloat16).
+"""Run a bundle: its graph in ONNX Runtime, or its network in torch, on a CPU or a GPU.
 
-Either takes clips and gives `Outputs`. A graph takes `waveform` (batch, samples) float32 and
+Each takes clips and gives `Outputs`. A graph takes `waveform` (batch, samples) float32 and
 `lengths` (batch,) int64 and gives `score` (batch,), `embedding` (batch, size) and, where the head
 can say which frames, `frame_scores` (batch, frames).
 """
@@ -8,7 +8,7 @@ can say which frames, `frame_scores` (batch, frames).
 from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from earwitness.errors import MissingExtra, ModelError
 INPUTS = {"waveform", "lengths"}
 OUTPUTS = {"score", "embedding"}
 FRAME_SCORES = "frame_scores"
+Engine = Literal["auto", "onnx", "openvino", "torch"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
 class Outputs(NamedTuple):
@@ -75,14 +77,24 @@ def open_session(path: Path, takes: Set[str], gives: Set[str], threads: int) -> 
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime raises a dozen kinds
         raise ModelError(f"{path}: ONNX Runtime cannot run it: {str(error)[:200]}") from error
-    inputs = {node.name for node in session.get_inputs()}
     outputs = {node.name for node in session.get_outputs()}
+    check_ports(path, {node.name for node in session.get_inputs()}, outputs, takes, gives)
+    return session, outputs
+
+
+def check_ports(
+    path: Path, inputs: Set[str], outputs: Set[str], takes: Set[str] = INPUTS, gives: Set[str] = OUTPUTS
+) -> None:
+    """Refuse a graph that takes something else, or gives too little.
+
+    Raises:
+        ModelError: naming what it has.
+    """
     if inputs != takes or not outputs >= gives:
         raise ModelError(
             f"{path}: expected inputs {sorted(takes)} and outputs {sorted(gives)}, "
             f"found {sorted(inputs)} and {sorted(outputs)}"
         )
-    return session, outputs
 
 
 def outside(graph: Path) -> set[str]:
@@ -109,8 +121,8 @@ def cuda_available() -> bool:
     return torch.cuda.is_available()
 
 
-def open_torch(weights: Path, card: dict[str, Any], threads: int = 0) -> Runner:
-    """Run a bundle's network in torch, on a GPU in bfloat16 where there is one.
+def open_torch(weights: Path, card: dict[str, Any], threads: int = 0, narrow: bool = False) -> Runner:
+    """Run a bundle's network in torch, on a GPU where there is one; `narrow` in bfloat16.
 
     One batch runs at a time; `threads` sets those of torch for the whole process (0: left alone).
 
@@ -136,9 +148,9 @@ def open_torch(weights: Path, card: dict[str, Any], threads: int = 0) -> Runner:
     def run(clips: Sequence[np.ndarray]) -> Outputs:
         device = "cuda" if on_gpu else "cpu"
         waveform, lengths = (torch.from_numpy(array).to(device) for array in pad(clips))
-        with lock, torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=on_gpu):
+        with lock, torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=narrow):
             score, *frames, embedding = network(waveform, lengths)
-        arrays = [tensor.cpu().numpy() for tensor in (score, *frames, embedding)]
+        arrays = [tensor.float().cpu().numpy() for tensor in (score, *frames, embedding)]
         return Outputs(arrays[0], arrays[1] if frames else None, arrays[-1])
 
     return run

@@ -56,6 +56,7 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
         "channels": info.channels if info else None,
         "codec": info.codec if info else None,
         "model": {key: value for key, value in vars(verdict.model).items() if value or key != "embedding"},
+        "engine": verdict.engine,
         "verdict": verdict.verdict,
         "score": rounded(verdict.score),
         "llr": rounded(verdict.llr),

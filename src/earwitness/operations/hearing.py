@@ -16,7 +16,8 @@ import numpy as np
 from earwitness.audio.frames import cut_windows
 from earwitness.audio.io import SAMPLE_RATE, Recording, Source, digest, open_file, open_recording
 from earwitness.audio.quality import MIN_SPEECH_S, QualityMeter, refuse, warn
-from earwitness.decision.detector import Detector, Engine
+from earwitness.decision.detector import Detector
+from earwitness.decision.engines import Engine, Precision
 from earwitness.decision.localisation import FrameTrack, locate, worst_moment
 from earwitness.decision.scoring import ClipScore, calibrated, recording_score, score_clips
 from earwitness.errors import InputError
@@ -40,6 +41,7 @@ class ScanOptions:
     timeline: bool = False
     threads: int = 0  # 0: one for each processor
     engine: Engine = "auto"
+    precision: Precision = "auto"
     voice: bool = False  # measure the voice too, as `knowledge` does, for `Verdict.heard`
     knowledge: str | Path | None = None  # a knowledge base to consult
     tracer: str | Path | None = None  # a tracer, to say who made it if it is fake
@@ -224,6 +226,7 @@ def judge(detector: Detector, heard: Hearing, options: ScanOptions) -> Verdict:
         error=heard.error,
         path_bytes=heard.path_bytes,
         watermark=heard.watermark,
+        engine=f"{detector.engine} {detector.precision}",
     )
     if heard.error:
         return failed

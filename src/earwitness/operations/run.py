@@ -41,9 +41,9 @@ class Outputs:
 
 
 def run_scan(
-    named: list[str], options: ScanOptions, model: str | None, outputs: Outputs, fail_on: str
+    named: list[str], options: ScanOptions, model: str | None, outputs: Outputs, fail_on: str, ray: str = ""
 ) -> int:
-    """Scan what is named, show it, and give the exit code.
+    """Scan what is named, show it, and give the exit code; `ray` is the address of a cluster that scores.
 
     Raises:
         InputError: nothing to scan, an unknown verdict in `fail_on`, a journal of other work, an output
@@ -56,7 +56,7 @@ def run_scan(
         raise InputError("usage", "the standard output is closed; send it to a file or to /dev/null")
     folder = bundle_of(model)
     card = read_card(folder)  # before any file is written
-    choose_engine(card, options.engine)
+    engine = " ".join(choose_engine(card, options.engine, options.precision))
     if options.tracer:
         from earwitness.operations.attribute import open_tracer, space_of_card, tracer_file
 
@@ -77,7 +77,7 @@ def run_scan(
     with ExitStack() as stack:
         journal, todo = None, sources
         if outputs.journal:
-            journal = stack.enter_context(Journal(outputs.journal, journal_head(card, options)))
+            journal = stack.enter_context(Journal(outputs.journal, journal_head(card, options, engine)))
             todo = [source for source in sources if source_key(source) not in journal.records]
         show = JsonLines() if outputs.as_json else Table(options.timeline)
         files: list[CsvFile | SpanFiles] = []
@@ -86,14 +86,14 @@ def run_scan(
         if outputs.rttm or outputs.labels:
             files.append(stack.enter_context(SpanFiles(names, outputs.rttm, outputs.labels)))
         progress = stack.enter_context(make_progress(len(sources)))
-        for record in records(sources, todo, journal, options, model):
+        for record in records(sources, todo, journal, options, model, ray):
             counts[record["verdict"]] += 1
             show(record)
             for file in files:
                 file.write(record)
             progress.advance(progress.task_ids[0])
     if not outputs.as_json:
-        summarise(counts, time.monotonic() - started, skipped, len(sources) - len(todo))
+        summarise(counts, time.monotonic() - started, skipped, len(sources) - len(todo), engine)
         if card["calibration"] is None:
             sys.stderr.write(f"{card['name']}: {NOT_CALIBRATED}\n")
     if any(counts[name] for name in wanted):
@@ -179,11 +179,12 @@ def guard_outputs(outputs: Outputs, sources: list[Source], names: dict[Key, str]
         taken.add(real_name(path))
 
 
-def journal_head(card: dict[str, Any], options: ScanOptions) -> dict[str, Any]:
+def journal_head(card: dict[str, Any], options: ScanOptions, engine: str) -> dict[str, Any]:
     """What must be the same for a journal to be gone on with."""
     return {
         "model": card["files"],
         "card": hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest(),
+        "engine": engine,
         "prior": options.prior,
         "gate": options.gate,
         "timeline": options.timeline,
@@ -206,13 +207,19 @@ def records(
     journal: Journal | None,
     options: ScanOptions,
     model: str | None,
+    ray: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Records of all sources: those in the journal first, then new ones as they come."""
     if journal:
         answered = [source_key(source) for source in sources]
         yield from [journal.records[key] for key in answered if key in journal.records]
-    for verdict in scan_many(todo, model=model, options=options):
-        record = to_record(verdict)
+    if ray:
+        from earwitness.operations.cluster import scan_cluster
+
+        new = scan_cluster(todo, ray, model=model, options=options)
+    else:
+        new = map(to_record, scan_many(todo, model=model, options=options))
+    for record in new:
         if journal:
             journal.append(record)
         yield record

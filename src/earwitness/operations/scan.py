@@ -19,7 +19,8 @@ import numpy as np
 from earwitness.audio.io import SAMPLE_RATE, Recording, Source, to_wav
 from earwitness.audio.quality import speech_graph
 from earwitness.decision.bundle import find_bundle, read_card
-from earwitness.decision.detector import Detector, Engine, choose_engine, load_detector
+from earwitness.decision.detector import Detector, choose_engine, load_detector
+from earwitness.decision.engines import Engine, Precision
 from earwitness.decision.scoring import score_clips
 from earwitness.errors import InputError
 from earwitness.operations.hearing import (
@@ -178,9 +179,10 @@ def open_detector(model: str | Path | None, options: ScanOptions, workers: int) 
     time and keeps its own threads unless told how many.
     """
     model = bundle_of(model)
-    engine = choose_engine(read_card(model), options.engine)
+    engine, _ = choose_engine(read_card(model), options.engine, options.precision)
     share = (options.threads or available_processors()) // workers
-    return cached_detector(model, share if engine == "onnx" else options.threads, options.engine)
+    threads = options.threads if engine in ("torch", "gpu") else share
+    return cached_detector(model, threads, options.engine, options.precision, workers)
 
 
 def bundle_of(model: str | os.PathLike | None) -> Path:
@@ -198,9 +200,11 @@ def bundle_of(model: str | os.PathLike | None) -> Path:
 
 
 @lru_cache(maxsize=4)
-def cached_detector(model: str | Path | None, threads: int, engine: Engine) -> Detector:
+def cached_detector(
+    model: str | Path | None, threads: int, engine: Engine, precision: Precision, workers: int
+) -> Detector:
     """The detector of a bundle, loaded once."""
-    return load_detector(model, threads, engine)
+    return load_detector(model, threads, engine, precision, workers)
 
 
 def available_processors() -> int:

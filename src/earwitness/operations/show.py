@@ -173,7 +173,7 @@ def call(p_fake: float, thresholds: dict[str, float]) -> str:
     return "genuine" if p_fake <= thresholds["genuine"] else "uncertain"
 
 
-def summarise(counts: Counter[str], seconds: float, skipped: int, answered_before: int) -> None:
+def summarise(counts: Counter[str], seconds: float, skipped: int, answered_before: int, engine: str) -> None:
     """One line under the table."""
     console = Console(highlight=False, soft_wrap=True)
     total = sum(counts.values())
@@ -183,6 +183,7 @@ def summarise(counts: Counter[str], seconds: float, skipped: int, answered_befor
         text.append(f"{counts[name]} {name}", COLOURS[name])
     fresh = total - answered_before
     text.append(f"   {seconds:.1f} s" + (f", {fresh / seconds:.1f} files/s" if fresh > 1 else ""))
+    text.append(f"   {engine}" if engine else "")
     text.append(f"   {answered_before} from the journal" if answered_before else "")
     text.append(f"   {skipped} other files passed over" if skipped else "")
     console.print(text)

@@ -6,6 +6,7 @@ processes, so their number does not change it.
 """
 
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,9 +76,15 @@ class Machine:
 
 
 def make_accelerator(options: LoopOptions) -> Any:
-    """An `Accelerator` of the wanted precision, on GPUs where there are any."""
+    """An `Accelerator` of the wanted precision, on GPUs where there are any.
+
+    Raises:
+        InputError: `usage`: the launcher is told to shard as well.
+    """
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise InputError("usage", "accelerate launch: set distributed_type MULTI_GPU; --shard does its FSDP")
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
