@@ -173,7 +173,9 @@ def call(p_fake: float, thresholds: dict[str, float]) -> str:
     return "genuine" if p_fake <= thresholds["genuine"] else "uncertain"
 
 
-def summarise(counts: Counter[str], seconds: float, skipped: int, answered_before: int, engine: str) -> None:
+def summarise(
+    counts: Counter[str], seconds: float, skipped: int, answered_before: int, engine: str = ""
+) -> None:
     """One line under the table."""
     console = Console(highlight=False, soft_wrap=True)
     total = sum(counts.values())
