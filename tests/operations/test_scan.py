@@ -1,5 +1,7 @@
 import dataclasses
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from earwitness import ScanOptions, scan, scan_many, to_record
 from earwitness.audio.frames import FrameGrid
 from earwitness.decision.engines import Outputs
 from earwitness.decision.localisation import Localisation, SpanRule
+from earwitness.operations import scan as scanning
 
 
 def test_a_file_its_bytes_and_its_samples_get_one_verdict(samples):
@@ -202,3 +205,48 @@ def test_records_of_real_verdicts_are_json(samples):
         record = to_record(scan(path, timeline=True))
         assert json.loads(json.dumps(record)) == record
         assert record["model"]["digest"] == earwitness.load_detector().id.digest
+
+
+MOVES = ("score", "llr", "p_fake", "windows", "worst", "rule")  # a little, with what else is in a batch
+
+
+def test_copies_are_scored_once_and_answered_each(samples, tmp_path, monkeypatch):
+    paths, scored, real = [], [], scanning.score_clips
+    for number in range(12):
+        name = "genuine-librispeech.flac" if number % 2 else "generated-tortoise.flac"
+        paths.append(shutil.copy(samples / name, tmp_path / f"{number}.flac"))
+
+    def counted(detector, clips):
+        scored.extend(clips)
+        return real(detector, clips)
+
+    monkeypatch.setattr(scanning, "score_clips", counted)
+    fresh = {v.path: v for v in scan_many(paths, options=ScanOptions(threads=1, cache=False))}
+    assert len(scored) == 12
+    cached = {v.path: v for v in scan_many(paths, options=ScanOptions(threads=1))}
+    assert len(scored) == 12 + 2
+    assert cached.keys() == fresh.keys() == set(map(str, paths))
+    for path, verdict in fresh.items():
+        one, other = to_record(verdict), to_record(cached[path])
+        assert other["llr"] == pytest.approx(one["llr"], abs=1e-3)
+        assert {**one, **dict.fromkeys(MOVES)} == {**other, **dict.fromkeys(MOVES)}
+
+
+def test_copies_of_what_fails_name_themselves(tmp_path):
+    paths = [tmp_path / f"{number}.wav" for number in range(3)]
+    for path in paths:
+        path.write_bytes(b"no audio at all" * 10)
+    found = list(scan_many(paths, options=ScanOptions(threads=1)))
+    assert {v.path for v in found} == set(map(str, paths))
+    assert all(v.error and v.error.code == "not-audio" for v in found)
+    assert len({v.error.message for v in found}) in (1, 3)
+
+
+def test_only_the_latest_verdicts_are_remembered(samples, monkeypatch):
+    monkeypatch.setattr(scanning, "REMEMBERED", 2)
+    memory = scanning.Memory()
+    verdict = scan(samples / "pink-noise.flac")
+    for name in "abc":
+        memory.note(replace(verdict, sha256=name))
+    assert [memory.recall(name) is not None for name in "abc"] == [False, True, True]
+    assert memory.recall(None) is None

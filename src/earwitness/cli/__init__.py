@@ -174,6 +174,9 @@ def scan(
     no_gate: Annotated[
         bool, typer.Option("--no-gate", help="Also score what holds no speech or is damaged.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Score copies of a recording again too.")
+    ] = False,
     fail_on: Annotated[
         str,
         typer.Option(metavar="VERDICTS", help="Exit with 3 if any file gets one of these, e.g. fake,error."),
@@ -212,6 +215,7 @@ def scan(
             workers,
             one_of("--engine", engine, ("auto", "onnx", "openvino", "torch")),
             one_of("--precision", precision, ("auto", "fp32", "bf16", "int8")),
+            not no_cache,
             knowledge=knowledge,
             tracer=tracer,
             watermark=watermark,

@@ -42,6 +42,7 @@ class ScanOptions:
     threads: int = 0  # 0: one for each processor
     engine: Engine = "auto"
     precision: Precision = "auto"
+    cache: bool = True  # copies of a recording get its verdict without being scored again
     voice: bool = False  # measure the voice too, as `knowledge` does, for `Verdict.heard`
     knowledge: str | Path | None = None  # a knowledge base to consult
     tracer: str | Path | None = None  # a tracer, to say who made it if it is fake
@@ -68,14 +69,20 @@ class Hearing:
     watermark: Watermark | None = None
     refused: Failure | None = None
     error: Failure | None = None
+    repeated: bool = False  # not decoded, for its digest is known
 
 
 def hear(
-    detector: Detector, source: Source, options: ScanOptions, watch: Watch, name: str | None = None
+    detector: Detector,
+    source: Source,
+    options: ScanOptions,
+    watch: Watch,
+    name: str | None = None,
+    known: Callable[[str], bool] = lambda _: False,
 ) -> Hearing:
     """Decode and gate one recording; score it too where it is longer than a whole clip.
 
-    `name` is what its record calls it, where that is not the path.
+    `name` is what its record calls it, where that is not the path. What has a `known` digest is left.
     """
     heard = Hearing(name or ("<bytes>" if isinstance(source, bytes) else "<stream>"))
     if name is None and isinstance(source, str | os.PathLike):
@@ -83,6 +90,9 @@ def hear(
     try:
         with open_file(source) as file:
             heard.sha256 = digest(file)
+            heard.repeated = known(heard.sha256)
+            if heard.repeated:
+                return heard
             with open_recording(file, heard.path) as recording:
                 heard.info = recording.info
                 listen(detector, heard, recording, options, watch)

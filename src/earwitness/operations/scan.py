@@ -6,13 +6,15 @@ fails yields a verdict `error`; the others go on.
 """
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
 from itertools import islice
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from earwitness.decision.engines import Engine, Precision
 from earwitness.decision.scoring import score_clips
 from earwitness.errors import InputError
 from earwitness.operations.hearing import (
+    Hearing,
     ScanOptions,
     Watch,
     add_window,
@@ -36,6 +39,7 @@ from earwitness.types import Verdict
 
 GROUP = 8  # files that a thread scores together
 GPU_GROUP = 64
+REMEMBERED = 10_000  # verdicts
 BIG_FILE = 4 << 20  # bytes; such a file goes alone, so that the others need not wait for it
 
 
@@ -96,12 +100,13 @@ def scan_many(
     """
     check(options)
     waiting_sources = list(sources)
+    memory = Memory() if options.cache else None
     workers = max(1, min(options.threads or available_processors(), len(waiting_sources)))
     detector = model if isinstance(model, Detector) else open_detector(model, options, workers)
     most = GPU_GROUP if detector.engine == "gpu" else GROUP
     groups = iter(grouped(waiting_sources, min(most, -(-len(waiting_sources) // workers) or 1)))
     with consulted(detector, options) as ask:
-        for verdicts in scan_groups(detector, groups, options, workers):
+        for verdicts in scan_groups(detector, groups, options, workers, memory):
             yield from map(ask, verdicts)
 
 
@@ -133,7 +138,11 @@ def consulted(detector: Detector, options: ScanOptions) -> Iterator[Callable[[Ve
 
 
 def scan_groups(
-    detector: Detector, groups: Iterator[list[Source]], options: ScanOptions, workers: int
+    detector: Detector,
+    groups: Iterator[list[Source]],
+    options: ScanOptions,
+    workers: int,
+    memory: "Memory | None" = None,
 ) -> Iterator[list[Verdict]]:
     """Verdicts on groups of recordings, as they come from several threads."""
     stop, pool = Event(), ThreadPoolExecutor(workers)
@@ -146,7 +155,7 @@ def scan_groups(
     try:
         while True:
             for group in islice(groups, 2 * workers - len(running)):
-                running.add(pool.submit(scan_group, detector, group, options, watch))
+                running.add(pool.submit(scan_group, detector, group, options, watch, memory=memory))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -239,18 +248,66 @@ def is_big(source: Source) -> bool:
     return True
 
 
+@dataclass
+class Memory:
+    """The latest verdicts by the digests of their recordings. Errors are none: they name their file."""
+
+    verdicts: OrderedDict[str, Verdict] = field(default_factory=OrderedDict)
+    lock: Lock = field(default_factory=Lock)
+
+    def note(self, verdict: Verdict) -> None:
+        """Keep a verdict."""
+        if verdict.error or verdict.sha256 is None:
+            return
+        with self.lock:
+            self.verdicts[verdict.sha256] = verdict
+            while len(self.verdicts) > REMEMBERED:
+                self.verdicts.popitem(last=False)
+
+    def recall(self, sha256: str | None) -> Verdict | None:
+        """What was said of a recording with this digest."""
+        return self.verdicts.get(sha256 or "")
+
+
 def scan_group(
     detector: Detector,
     sources: Sequence[Source],
     options: ScanOptions,
     watch: Watch,
     names: Sequence[str | None] = (),
+    memory: Memory | None = None,
 ) -> list[Verdict]:
-    """Verdicts on a few recordings, in the order given; short ones share batches."""
-    given = names or [None] * len(sources)
+    """Verdicts on a few recordings, in the order given; short ones share batches, copies a verdict."""
+    given, begun = names or [None] * len(sources), set()
+
+    def known(sha256: str) -> bool:
+        if memory is None or (sha256 not in begun and memory.recall(sha256) is None):
+            begun.add(sha256)
+            return False
+        return True
+
     heard = [
-        hear(detector, source, options, watch, name) for source, name in zip(sources, given, strict=True)
+        hear(detector, source, options, watch, name, known)
+        for source, name in zip(sources, given, strict=True)
     ]
+    score_short(detector, heard)
+    verdicts = []
+    for item, source, name in zip(heard, sources, given, strict=True):
+        verdict = memory.recall(item.sha256) if memory and item.repeated else None
+        if verdict is not None:
+            verdict = replace(verdict, path=item.path, path_bytes=item.path_bytes)
+        elif item.repeated:  # the first of them failed
+            verdict = scan_group(detector, [source], options, watch, [name])[0]
+        else:
+            verdict = judge(detector, item, options)
+        if memory is not None:
+            memory.note(verdict)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def score_short(detector: Detector, heard: Sequence[Hearing]) -> None:
+    """Score what was decoded and not scored yet, in batches by length."""
     short = [item for item in heard if item.clip is not None and not (item.refused or item.error)]
     clips = [item.clip for item in short if item.clip is not None]
     try:
@@ -259,4 +316,3 @@ def scan_group(
     except Exception as error:  # a batch must not take the scan down
         for item in short:
             item.error = unexpected(error)
-    return [judge(detector, item, options) for item in heard]
