@@ -257,6 +257,14 @@ def watermarks(results: Path) -> str:
     return block(read(results, "watermarks"), mixture, table, percent)
 
 
+def service(results: Path) -> str:
+    """The block of docs/service.md."""
+    from service_figures import block
+
+    kills = [read(results, f"service-kills-{name}") for name in ("sqlite", "postgresql")]
+    return block(read(results, "service-load"), kills, read(results, "service-hostile"))
+
+
 def put(page: Path, block: str) -> None:
     """Put a block between the marks of a page."""
     head, rest = page.read_text().split(START, 1)
@@ -272,6 +280,7 @@ def main() -> None:
     put(ROOT / "docs" / "knowledge.md", knowledge(results))
     put(ROOT / "docs" / "operations.md", operations(results))
     put(ROOT / "docs" / "watermarks.md", watermarks(results))
+    put(ROOT / "docs" / "service.md", service(results))
 
 
 if __name__ == "__main__":
