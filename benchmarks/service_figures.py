@@ -42,10 +42,10 @@ def beside(found: dict[str, Any]) -> str:
 def killed(one: dict[str, Any]) -> str:
     """Of one database."""
     name = "PostgreSQL" if "--postgres" in one["command"] else "SQLite"
-    whole = one["audit_broken"] is None
+    whole, kills = one["audit_broken"] is None, one["kills"]
     return (
-        f"- **`kill -9`, {name}** (`benchmarks/service_kills.py`): {one['kills']['server']} times the server, "
-        f"{one['kills']['worker']} times a worker,\n  at random moments under load: of "
+        f"- **`kill -9`, {name}** (`benchmarks/service_kills.py`): {kills['server']} times the server, "
+        f"{kills['worker']} times a worker,\n  at random moments under load: of "
         f"{one['accepted_by_service']:,} accepted uploads {one['never_answered'] + one['lost']} were never "
         f"answered,\n  {one['answered_twice']} twice; the audit chain of {one['audit_entries']:,} entries "
         + ("verifies." if whole else f"breaks at {one['audit_broken']}.")
