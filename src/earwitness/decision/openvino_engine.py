@@ -115,7 +115,7 @@ def quantise(graph: Path, clips: Iterable[np.ndarray], out: Path) -> None:
         from openvino.passes import ConstantFolding, Manager
 
         with quiet():
-            import nncf
+            import nncf  # type: ignore[import-not-found]
     feeds = [dict(zip(("waveform", "lengths"), pad([clip]), strict=True)) for clip in clips]
     try:
         model = make_core().read_model(str(graph))

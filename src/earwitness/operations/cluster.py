@@ -143,8 +143,8 @@ def connected(address: str, processors: int) -> Iterator[None]:
         os.environ.setdefault(name, value)
     with needs_extra("scale"):
         import pyarrow  # noqa: F401  # Ray Data needs it, and says so less clearly
-        import ray
-        import ray.data
+        import ray  # type: ignore[import-not-found]
+        import ray.data  # type: ignore[import-not-found]
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is raised, in one line
     ray.data.DataContext.get_current().enable_progress_bars = False
     if ray.is_initialized():
@@ -184,9 +184,9 @@ def scored(paths: Sequence[str], job: Job) -> Iterator[tuple[int, dict[str, Any]
         InputError: `no-cluster`, or of a worker that cannot use what the options name.
         ModelError: a worker cannot open the model, or finds another.
     """
-    import ray
-    import ray.data
-    from ray.exceptions import RayError
+    import ray  # type: ignore[import-not-found]
+    import ray.data  # type: ignore[import-not-found]
+    from ray.exceptions import RayError  # type: ignore[import-not-found]
 
     workers = min(job.options.threads or int(ray.cluster_resources().get("CPU", 1)) or 1, len(paths))
     blocks = [{BLOCK: json.dumps(rows)} for rows in plan(paths, block_size(len(paths), workers))]

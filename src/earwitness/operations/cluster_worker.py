@@ -156,7 +156,7 @@ class Worker:
 
     def tell(self, what: str, *given: Any) -> Any:
         """Call the ledger and wait: what comes next may be the end of this process."""
-        import ray
+        import ray  # type: ignore[import-not-found]
 
         return ray.get(getattr(self.ledger, what).remote(*given))
 
