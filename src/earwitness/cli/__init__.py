@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from earwitness.cli.attribute import ATTRIBUTE_HELP, attribute, tracer_app
+from earwitness.cli.bench import BENCH_HELP, bench
 from earwitness.cli.common import complain
 from earwitness.cli.corpus import corpus_app
 from earwitness.cli.discover import discover_app
@@ -249,3 +250,4 @@ app.command(epilog=ROLLBACK_HELP)(rollback)
 app.command(epilog=REPORT_HELP)(report)
 app.command(epilog=SERVE_HELP)(serve)
 app.command(epilog=PLAN_HELP)(plan)
+app.command(epilog=BENCH_HELP)(bench)

@@ -19,6 +19,7 @@ from earwitness.operations.hearing import Hearing, ScanOptions, judge
 from earwitness.operations.scan import (
     GPU_GROUP,
     GROUP,
+    Memory,
     bundle_of,
     check,
     consulted,
@@ -95,6 +96,7 @@ class Worker:
         self.refusal: tuple[str, str] | None = None
         self.ask: Callable[[Verdict], Verdict] | None = None
         self.stack = ExitStack()
+        self.memory = Memory() if job.options.cache else None
         with self.refusing():
             enter(job.folder)
             if identity(job.model) != job.identity:
@@ -151,7 +153,7 @@ class Worker:
         """Records of files that share batches, in the order given."""
         assert self.ask is not None
         paths = [Path(path) for _, path in rows]
-        verdicts = scan_group(self.detector, paths, self.options, lambda _: None)
+        verdicts = scan_group(self.detector, paths, self.options, lambda _: None, memory=self.memory)
         return [as_json(self.ask(verdict)) for verdict in verdicts]
 
     def tell(self, what: str, *given: Any) -> Any:
