@@ -119,7 +119,7 @@ def test_damaged_bundles_are_listed_as_such_and_do_not_hide_others(home):
         (["models", "show", "nothing"], "neither a bundle's folder nor one of"),
         (["models", "export", "embedded"], "has its graph already"),
         (["models", "import", "missing.ckpt", "--name", "x"], "cannot be read"),
-        (["scan", "x.wav", "--engine", "tpu"], "one of auto, onnx, torch"),
+        (["scan", "x.wav", "--engine", "tpu"], "one of auto, onnx, openvino, torch"),
         (["scan", "x.wav", "--engine", "torch"], "has a graph only"),
     ],
 )

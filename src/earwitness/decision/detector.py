@@ -87,7 +87,7 @@ def load_detector(
         if chosen == "onnx":
             run = open_graph(graph, threads)
         else:
-            run = open_tuned(graph, model_digest(card), kind, threads, clips_at_a_time)
+            run = open_tuned(graph, card, kind, threads, clips_at_a_time)
     return Detector(
         id=ModelId(card["name"], card["version"], model_digest(card), str(card.get("embedding_of", ""))),
         run=run,
@@ -112,7 +112,7 @@ def pinned_graph(folder: Path, card: dict[str, Any]) -> Path:
     return graph
 
 
-def open_tuned(graph: Path, digest: str, kind: str, threads: int, clips_at_a_time: int) -> Runner:
+def open_tuned(graph: Path, card: dict[str, Any], kind: str, threads: int, clips_at_a_time: int) -> Runner:
     """A graph in OpenVINO, as `earwitness models tune` left it.
 
     Raises:
@@ -121,10 +121,10 @@ def open_tuned(graph: Path, digest: str, kind: str, threads: int, clips_at_a_tim
     """
     from earwitness.decision.openvino_engine import open_openvino
 
-    home = engines_home(digest)
+    home = engines_home(model_digest(card))
     cache = home / "compiled" if home.is_dir() else None
     made = home / INT8 if kind == "int8" else graph
-    return open_openvino(made, kind, threads, clips_at_a_time, cache)
+    return open_openvino(made, kind, threads, clips_at_a_time, cache, masked=may_pad(card))
 
 
 def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
             "thresholds": thresholds,
             "windowing": windows,
             "min_samples": int(card["input"]["min_samples"]),
-            "padding": bool(card["input"].get("padding", True)),
+            "padding": may_pad(card),
             "localisation": read_localisation(card, thresholds.fake),
         }
         within("windowing.whole_s", windows.whole_s, 0.1, MAX_WINDOW_S)
@@ -153,6 +153,11 @@ def read_settings(card: dict[str, Any], folder: os.PathLike) -> dict[str, Any]:
         return settings
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder}: the card has a field that cannot be used: {error}") from None
+
+
+def may_pad(card: dict[str, Any]) -> bool:
+    """Whether a card's network gives nothing on the padding of a clip."""
+    return bool(card["input"].get("padding", True))
 
 
 def read_localisation(card: dict[str, Any], fake: float) -> Localisation | None:

@@ -32,10 +32,13 @@ class Outputs(NamedTuple):
 Runner = Callable[[Sequence[np.ndarray]], Outputs]
 
 
-def pad(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Clips of (samples,) each -> (batch, samples), zero-padded at the end, and lengths (batch,)."""
+def pad(clips: Sequence[np.ndarray], step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Clips of (samples,) each -> (batch, samples), zero-padded at the end, and lengths (batch,).
+
+    The number of samples is a multiple of `step`.
+    """
     lengths = np.array([len(clip) for clip in clips], np.int64)
-    waveform = np.zeros((len(clips), int(lengths.max())), np.float32)
+    waveform = np.zeros((len(clips), -(-int(lengths.max()) // step) * step), np.float32)
     for row, clip in zip(waveform, clips, strict=True):
         row[: len(clip)] = clip
     return waveform, lengths

@@ -19,6 +19,7 @@ from earwitness.decision.engines import FRAME_SCORES, Outputs, Runner, check_por
 from earwitness.errors import ModelError, needs_extra
 
 HINTS = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("bf16", "f32")}  # of what is not in 8 bits
+STEP = 8_000  # samples; OpenVINO prepares itself anew for every length that it has not seen
 LARGE, CHANNELS = (
     100_000,
     64,
@@ -26,7 +27,9 @@ LARGE, CHANNELS = (
 PASSED_ON = ("Transpose", "Reshape", "Convert", "Multiply", "Concat")  # between weights and their product
 
 
-def open_openvino(graph: Path, kind: str, threads: int, streams: int, cache: Path | None = None) -> Runner:
+def open_openvino(
+    graph: Path, kind: str, threads: int, streams: int, cache: Path | None = None, masked: bool = False
+) -> Runner:
     """Run a graph in OpenVINO; may be called from several threads.
 
     Args:
@@ -35,6 +38,7 @@ def open_openvino(graph: Path, kind: str, threads: int, streams: int, cache: Pat
         threads: for one call.
         streams: calls at a time.
         cache: a folder for what is compiled, so that the next start is fast.
+        masked: the graph gives nothing on padding, so that clips may be padded to a few lengths.
 
     Raises:
         MissingExtra: OpenVINO is not installed.
@@ -60,12 +64,12 @@ def open_openvino(graph: Path, kind: str, threads: int, streams: int, cache: Pat
     check_ports(graph, {port.get_any_name() for port in compiled.inputs}, names)
     wanted = ["score", "embedding", *([FRAME_SCORES] if FRAME_SCORES in names else [])]
     ports = [compiled.output(name) for name in wanted]
-    mine = local()  # a request runs one batch at a time
+    mine, step = local(), STEP if masked else 1  # a request runs one batch at a time
 
     def run(clips: Sequence[np.ndarray]) -> Outputs:
         if not hasattr(mine, "request"):
             mine.request = compiled.create_infer_request()
-        waveform, lengths = pad(clips)
+        waveform, lengths = pad(clips, step)
         found = mine.request.infer({"waveform": waveform, "lengths": lengths}, share_inputs=True)
         score, embedding, *frames = (np.array(found[port]) for port in ports)
         return Outputs(score, frames[0] if frames else None, embedding)

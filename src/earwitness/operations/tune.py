@@ -100,14 +100,14 @@ def candidates(
     if find_spec("openvino"):
         graph = pinned_graph(folder, card)
         for precision in ("fp32", "bf16"):
-            yield "openvino", precision, lambda kind=precision: open_tuned(graph, digest, kind, 1, at_once)
+            yield "openvino", precision, lambda kind=precision: open_tuned(graph, card, kind, 1, at_once)
         if find_spec("nncf"):
 
             def quantised() -> Runner:
                 from earwitness.decision.openvino_engine import quantise
 
                 quantise(graph, [clip.audio for clip in teachers], engines_home(digest) / INT8)
-                return open_tuned(graph, digest, "int8", 1, at_once)
+                return open_tuned(graph, card, "int8", 1, at_once)
 
             yield "openvino", "int8", quantised
     if WEIGHTS in card["files"] and find_spec("torch") and find_spec("transformers"):
