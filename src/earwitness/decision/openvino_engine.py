@@ -18,7 +18,8 @@ import numpy as np
 from earwitness.decision.engines import FRAME_SCORES, Outputs, Runner, check_ports, pad
 from earwitness.errors import ModelError, needs_extra
 
-HINTS = {"fp32": ("f32",), "bf16": ("bf16",), "int8": ("bf16", "f32")}  # of what is not in 8 bits
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+REST = ["earwitness", "rest"]  # where a graph of `quantise` says in what its other nodes run
 STEP = 8_000  # samples; OpenVINO prepares itself anew for every length that it has not seen
 LARGE, CHANNELS = (
     100_000,
@@ -55,7 +56,9 @@ def open_openvino(
         config["CACHE_DIR"] = str(cache)
     try:
         core = make_core()
-        compiled = compile_first(core, core.read_model(str(graph)), config, HINTS[kind])
+        model = core.read_model(str(graph))
+        hint = HINTS[kind] if kind in HINTS else model.get_rt_info(REST).astype(str)
+        compiled = core.compile_model(model, "CPU", config | {"INFERENCE_PRECISION_HINT": hint})
     except Exception as error:  # the runtime raises a dozen kinds
         raise ModelError(
             f"{graph}: OpenVINO {openvino.__version__} cannot run it: {reason(error)}"
@@ -75,14 +78,6 @@ def open_openvino(
         return Outputs(score, frames[0] if frames else None, embedding)
 
     return run
-
-
-def compile_first(core: Any, model: Any, config: dict[str, Any], hints: Sequence[str]) -> Any:
-    """A model compiled with the first of these arithmetics that OpenVINO has for all its nodes."""
-    for hint in hints[:-1]:
-        with contextlib.suppress(RuntimeError):
-            return core.compile_model(model, "CPU", config | {"INFERENCE_PRECISION_HINT": hint})
-    return core.compile_model(model, "CPU", config | {"INFERENCE_PRECISION_HINT": hints[-1]})
 
 
 def make_core() -> Any:
@@ -136,9 +131,19 @@ def quantise(graph: Path, clips: Iterable[np.ndarray], out: Path) -> None:
                 model_type=nncf.ModelType.TRANSFORMER,
                 ignored_scope=nncf.IgnoredScope(names=others, validate=False),
             )
+        done.set_rt_info(rest_of(done), REST)
         openvino.save_model(done, str(out), compress_to_fp16=False)
     except Exception as error:
         raise ModelError(f"{graph}: nncf {nncf.__version__} cannot quantise it: {reason(error)}") from error
+
+
+def rest_of(model: Any) -> str:
+    """In what the nodes that are not in 8 bits can run: bfloat16 if OpenVINO has it for all of them."""
+    try:
+        make_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    except RuntimeError:
+        return "f32"
+    return "bf16"
 
 
 def quantisable(node: Any) -> bool:
