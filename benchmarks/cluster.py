@@ -36,7 +36,7 @@ from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.journal import Journal
 
 RESULTS = Path(__file__).parent / "results" / "cluster.json"
-CLIP_S, WORKERS, CLIPS_EACH = 4.0, 2, 8
+CLIP_S, WORKERS, CLIPS_EACH = 4.0, 2, 60
 
 
 def make_clips(corpus: Path, folder: Path, count: int) -> list[Path]:
