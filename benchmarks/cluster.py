@@ -2,7 +2,7 @@
 
     python benchmarks/cluster.py --corpus ../shared/corpus --work FOLDER
 
-Clips of 4 s of real speech. First `earwitness scan` and `earwitness scan --ray local`, both with two workers
+Clips of 3 s of real speech. First `earwitness scan` and `earwitness scan --ray local`, both with two workers
 and with all of their start, take turns. Then a scan with a journal of which a worker gets SIGKILL at random
 moments, and once the driver, which is started again: each file must have one record, and the plain scan's
 scores. Last a list of rows that name no files goes all the way into a journal, through workers that answer
@@ -36,11 +36,11 @@ from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.journal import Journal
 
 RESULTS = Path(__file__).parent / "results" / "cluster.json"
-CLIP_S, WORKERS, CLIPS_EACH = 4.0, 2, 60
+CLIP_S, WORKERS, CLIPS_EACH = 3.0, 2, 60
 
 
 def make_clips(corpus: Path, folder: Path, count: int) -> list[Path]:
-    """Clips of 4 s as 16-bit WAV, a few of each recording."""
+    """Clips of 3 s as 16-bit WAV, a few of each recording."""
     import soundfile
 
     folder.mkdir(parents=True, exist_ok=True)
