@@ -1,5 +1,7 @@
 """OpenVINO beside ONNX Runtime on the same graphs."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from earwitness import ModelError
 from earwitness.decision.bundle import EMBEDDED, GRAPH
 from earwitness.decision.engines import open_graph
-from earwitness.decision.openvino_engine import make_core, open_openvino, quantise
+from earwitness.decision.openvino_engine import open_openvino, quantise, the_core
 
 pytest.importorskip("openvino")
 
@@ -75,7 +77,7 @@ def test_the_fourier_transform_is_numpys(tmp_path, length, size):
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
     )
     x = np.random.default_rng(0).standard_normal((2, 3, length, 1)).astype(np.float32)
-    core = make_core()
+    core = the_core()
     (found,) = core.compile_model(core.read_model(str(path)), "CPU")({"x": x}).values()
     wanted = np.fft.rfft(x[..., 0], size)
     np.testing.assert_allclose(found[..., 0] + 1j * found[..., 1], wanted, atol=1e-3)
@@ -112,3 +114,22 @@ def test_eight_bits_come_near(tmp_path, speech, monkeypatch):
         a, b = narrow([clip]).embedding[0], wide([clip]).embedding[0]
         cosine = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
         assert 0.9 < cosine < 1 - 1e-9
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of the system")
+def test_signals_are_heard_after_two_were_opened_and_let_go():
+    code = f"""
+import os, signal
+import faulthandler  # whose stack is taken for the handlers of signals
+faulthandler.enable()
+from earwitness.decision.openvino_engine import open_openvino
+first, second = (open_openvino({str(EMBEDDED / GRAPH)!r}, "fp32", 1, 1) for _ in range(2))
+del first
+del second
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+os.kill(os.getpid(), signal.SIGUSR1)
+print(heard)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[1]\n"), done.stderr

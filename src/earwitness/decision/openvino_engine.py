@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache as once
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -55,7 +56,7 @@ def open_openvino(
     if cache is not None:
         config["CACHE_DIR"] = str(cache)
     try:
-        core = make_core()
+        core = the_core()
         model = core.read_model(str(graph))
         hint = HINTS[kind] if kind in HINTS else model.get_rt_info(REST).astype(str)
         compiled = core.compile_model(model, "CPU", config | {"INFERENCE_PRECISION_HINT": hint})
@@ -80,8 +81,13 @@ def open_openvino(
     return run
 
 
-def make_core() -> Any:
-    """OpenVINO, taught the Fourier transform of graphs as torch exports them."""
+@once
+def the_core() -> Any:
+    """OpenVINO, taught the Fourier transform of graphs as torch exports them.
+
+    One for the whole process, for ever: each core gives the thread a stack for its signal handlers, and of
+    two the one that ends last leaves the stack that the other has freed. The next Ctrl-C would end it all.
+    """
     import openvino
     import openvino.opset13 as ops
     from openvino.frontend.onnx import ConversionExtension
@@ -117,7 +123,7 @@ def quantise(graph: Path, clips: Iterable[np.ndarray], out: Path) -> None:
             import nncf  # type: ignore[import-not-found]
     feeds = [dict(zip(("waveform", "lengths"), pad([clip]), strict=True)) for clip in clips]
     try:
-        model = make_core().read_model(str(graph))
+        model = the_core().read_model(str(graph))
         folding = Manager()
         folding.register_pass(ConstantFolding())  # weights behind a transposition are not seen otherwise
         folding.run_passes(model)
@@ -140,7 +146,7 @@ def quantise(graph: Path, clips: Iterable[np.ndarray], out: Path) -> None:
 def rest_of(model: Any) -> str:
     """In what the nodes that are not in 8 bits can run: bfloat16 if OpenVINO has it for all of them."""
     try:
-        make_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+        the_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     except RuntimeError:
         return "f32"
     return "bf16"

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from earwitness.decision.openvino_engine import the_core
+
 SIDE = 2_048  # of the product's matrices
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what is around the product
 
@@ -121,7 +123,7 @@ def by_openvino(left: np.ndarray, right: np.ndarray, precision: str) -> Callable
     make: Any = openvino.Model
     model = make([ops.matmul(*factors, False, False)], [signal])
     config = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": HINTS[precision]}
-    request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
+    request = the_core().compile_model(model, "CPU", config).create_infer_request()
     return lambda: request.infer([left], share_inputs=True)
 
 
