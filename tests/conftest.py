@@ -1,5 +1,6 @@
 """Fixtures: the samples that ship with the repository, and the development corpora if present."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+
+gc.set_threshold(50_000, 20, 20)  # or an eighth of the time goes into looking through torch for cycles
 
 
 def pytest_collection_modifyitems(config, items):

@@ -27,8 +27,10 @@ SMALL = {  # the same networks with fewer channels
     "aasist-ssl": {"features": 32, "channels": 8, "graph_width": 8},
     "ecapa": {"channels": 32, "pooled": 48, "attention": 16, "embedding": 24},
     "mamba": {"blocks": 1},
+    "nes2net": {"groups": 4, "scale": 4},
     "rawnet2": {"filters": 8, "channels": [8, 16], "recurrent": 16, "recurrent_layers": 1},
     "resnet34": {"stem": 4, "widths": [4, 8, 8, 8], "blocks": [1, 1, 1, 1], "pooled": 16, "embedding": 16},
+    "tcm": {"blocks": 2},
 }
 
 
