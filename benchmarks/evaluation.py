@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from speed import timed
+from timed import timed
 
 from earwitness.metrics.scores import write_key, write_scores
 

@@ -18,9 +18,14 @@ def percent(entry: Mapping[str, Any]) -> str:
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def rate(speed: dict[str, Any], name: str) -> float:
-    """Audio seconds a CPU second with one thread."""
-    return speed[f"{name}_1_threads"]["times_real_time_per_cpu_second"]
+def rate(bench: dict[str, Any], engine: str, precision: str) -> float:
+    """Audio seconds a CPU second of the embedded model by an engine, on one core."""
+    (row,) = (
+        row
+        for row in bench["engines"]
+        if (row["model"], row["engine"], row["precision"]) == ("embedded", engine, precision)
+    )
+    return row["times_real_time_a_core"]
 
 
 def read(results: Path, name: str) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def table(head: str, rows: list[tuple]) -> list[str]:
 
 def figures(results: Path) -> str:
     """The block of the README between its two marks, without them."""
-    quality, first, speed = (read(results, name) for name in ("quality", "quality-1", "speed"))
+    quality, first, bench = (read(results, name) for name in ("quality", "quality-1", "bench"))
     rows = [
         ("the embedded model's recipe, all pages", quality["all_pages"]),
         ("neither generator nor named speaker seen in training", quality["generators_and_speakers_left_out"]),
@@ -50,7 +55,7 @@ def figures(results: Path) -> str:
         ("level, silence, bandwidth and format alone, across pages", quality["probe_across_pages"]),
         ("the same probe on a random split (a shortcut)", quality["probe_random_split"]),
     ]
-    peak = max(entry["peak_rss_mib"] for entry in speed.values() if "peak_rss_mib" in str(entry))
+    start, lengths, scan = bench["start"], bench["length"]["rows"], bench["cores"]
     every, told = quality["all_pages"], quality["transferred"]
     clips = every["bona_fide"] + every["spoof"]
     lines = [
@@ -64,11 +69,14 @@ def figures(results: Path) -> str:
         f"are `uncertain`. It calls {percent(told['genuine_recordings_called_fake'])} % of the genuine ones "
         "fake.",
         "",
-        "Speed on one core (`benchmarks/speed.py`), audio seconds a CPU second: "
-        f"{rate(speed, 'mixed_files'):.0f} on {speed['files']:,} mixed files,",
-        f"{rate(speed, 'long_file'):.0f} on one of {60 * speed['hours']:g} minutes, in at most {peak} MiB; "
-        "one 5 s file from a cold start in "
-        f"{speed['one_5_s_wav']['median_s']:.1f} s.",
+        f"Speed on {bench['machine']['name']} (`earwitness bench`, `benchmarks/results/bench.json`): the "
+        "embedded model scores",
+        f"{rate(bench, 'onnx', 'fp32'):.0f} times real time a core, in 8 bits after `models tune` "
+        f"{rate(bench, 'openvino', 'int8'):.0f} times; a whole scan of",
+        f"{scan['clip_s']:g} s files makes {scan['rows'][-1]['files_per_s']:.0f} files a second on "
+        f"{scan['rows'][-1]['workers']} cores; one file from a cold start takes",
+        f"{start['one_5_s_file_s']:.1f} s; "
+        f"{lengths[-1]['audio_s'] / 3600:g} hours in one file take {lengths[-1]['memory_mib']:.0f} MiB.",
     ]
     return "\n".join(lines)
 
@@ -265,6 +273,23 @@ def service(results: Path) -> str:
     return block(read(results, "service-load"), kills, read(results, "service-hostile"))
 
 
+def machine(results: Path) -> str:
+    """The block of docs/scale.md: what `earwitness bench` printed, and its plot beside the page."""
+    from earwitness.operations.bench_show import draw, tables_of
+
+    found = read(results, "bench")
+    (ROOT / "docs" / "bench.png").write_bytes(draw(found, "png"))
+    versions = ", ".join(f"{name} {value}" for name, value in found["machine"]["versions"].items())
+    lines = [
+        f"{found['machine']['name']}, {found['machine']['memory_gib']:g} GiB, {found['when']}; {versions}.",
+        "",
+    ]
+    for titles, rows, _, remark in tables_of(found):
+        lines += table(" | ".join(titles), [tuple(row) for row in rows])
+        lines += [f"{remark[0].upper()}{remark[1:]}.", ""] if remark else []
+    return "\n".join([*lines, "![what was measured](bench.png)"])
+
+
 def put(page: Path, block: str) -> None:
     """Put a block between the marks of a page."""
     head, rest = page.read_text().split(START, 1)
@@ -281,6 +306,7 @@ def main() -> None:
     put(ROOT / "docs" / "operations.md", operations(results))
     put(ROOT / "docs" / "watermarks.md", watermarks(results))
     put(ROOT / "docs" / "service.md", service(results))
+    put(ROOT / "docs" / "scale.md", machine(results))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from speed import timed
+from timed import timed
 
 from earwitness.audio.corpora.demos import read
 from earwitness.audio.io import load

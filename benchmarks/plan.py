@@ -1,31 +1,23 @@
 """What `earwitness plan` reckons with, and the tables of `docs/scale.md` that it makes.
 
-    python benchmarks/plan.py [--bench FILE] [--keep]
+    python benchmarks/plan.py [--keep]
 
-Measures decoding, the speech check and RawBoost on one core, takes the work of each front end from
-`results/detectors.json`, the embedded model's speed from `results/speed.json`, the engines from
-`--bench FILE` (else from the table below) and the GPU from `results/gpu.json` where there is one, and
-writes them with their sources into `src/earwitness/operations/plan_rates.json`; then the tables.
-`--keep` leaves the rates as they are.
+Takes engines, decoding and the speech check from `results/bench.json` of `earwitness bench`, the work of
+each front end from `results/detectors.json` and the GPU from `results/gpu.json` where there is one,
+measures RawBoost on one core, and writes all of it with its sources into
+`src/earwitness/operations/plan_rates.json`; then the tables. `--keep` leaves the rates as they are.
 """
 
 import argparse
 import json
-import os
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-import soxr
-from speed import speech
 
 from earwitness.audio.augment.chain import parse_chain
-from earwitness.audio.io import load
-from earwitness.audio.quality import QualityMeter
+from earwitness.operations.bench_audio import made_voice
 from earwitness.operations.plan import plan_scoring, plan_training
 from earwitness.operations.plan_options import Job, PlanOptions
 from earwitness.operations.plan_rates import DEFAULT, Rates, cpu_rate, read_rates
@@ -33,28 +25,7 @@ from earwitness.operations.plan_show import figure
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-AUDIO_S, CPU_S = 30, 3.0
-FORMATS = {  # ending: container, encoder, samples a second, channels, bits a second
-    "mp3": ("mp3", "libmp3lame", 44_100, 2, 128_000),
-    "m4a": ("ipod", "aac", 44_100, 2, 128_000),
-    "opus": ("ogg", "libopus", 48_000, 1, 32_000),
-    "flac": ("flac", "flac", 16_000, 1, None),
-    "wav": ("wav", "pcm_s16le", 16_000, 1, None),
-}
-
-# Times real time a core, clips of 4 s one at a time, random weights; measured before the project began.
-TABLE_MACHINE = "2 cores of an AMD EPYC of the Zen 5 kind (AVX-512, avx512_bf16, VNNI)"
-TABLE_SOURCE = "PERFORMANCE.md, before the project began: torch 2.13, ONNX Runtime 1.31, OpenVINO 2026.4"
-TABLE = {
-    ("torch", "fp32"): {"w2v-small": 7.9, "mms-300m": 2.5, "mms-1b": 1.0},
-    ("torch", "bf16"): {"w2v-small": 21.4, "mms-300m": 8.5, "mms-1b": 3.5},
-    ("onnx", "fp32"): {"w2v-small": 13.9, "mms-300m": 5.3},
-    ("onnx", "int8"): {"w2v-small": 22.2, "mms-300m": 11.9},
-    ("openvino", "fp32"): {"w2v-small": 15.7, "mms-300m": 6.1, "mms-1b": 2.0},
-    ("openvino", "bf16"): {"w2v-small": 29.0, "mms-300m": 11.0, "mms-1b": 3.7},
-    ("openvino", "int8"): {"w2v-small": 48.4, "mms-300m": 19.7},
-}
-TABLE_MIB = {("openvino", "bf16"): 2_098, ("openvino", "int8"): 1_049, ("torch", "bf16"): 1_621}  # mms-300m
+CROP_S, CALLS = 12, 40
 
 # Dense bf16 without sparsity, memory, and one direction of the links between the GPUs of one machine.
 GPUS = {
@@ -73,69 +44,15 @@ MODELS = {
 }
 
 
-def machine() -> str:
-    """This machine's processors."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    known = dict(line.split(":", 1) for line in lines if ":" in line)
-    found = {key.strip(): value.strip() for key, value in known.items()}
-    kind = f"family {found.get('cpu family')}, model {found.get('model')}"
-    return f"{os.cpu_count()} cores of {found.get('model name', 'unknown')} ({kind})"
-
-
-def rate(work: Callable[[], Any], audio_s: float) -> float:
+def rawboost() -> float:
     """Audio seconds a CPU second, by the fastest of many calls: what else runs here only slows them."""
-    work()
+    chain, rng, crop = parse_chain("rawboost:5"), np.random.default_rng(0), made_voice(CROP_S)
     spent: list[float] = []
-    while sum(spent) < CPU_S or len(spent) < 5:
+    for _ in range(CALLS):
         started = time.process_time()
-        work()
+        chain.apply(crop, rng)
         spent.append(time.process_time() - started)
-    return round(audio_s / min(spent), 1)
-
-
-def write(path: Path, audio: np.ndarray) -> None:
-    """Encode (samples,) at 16 kHz as `FORMATS` says."""
-    container_format, encoder, samples, channels, bits = FORMATS[path.suffix[1:]]
-    pcm = (np.clip(soxr.resample(audio, 16_000, samples), -1, 1) * 32_767).astype(np.int16)
-    with av.open(str(path), "w", format=container_format) as container:
-        layout = "stereo" if channels == 2 else "mono"
-        stream: Any = container.add_stream(encoder, rate=samples, layout=layout)
-        if bits:
-            stream.bit_rate = bits
-        frame = av.AudioFrame.from_ndarray(np.repeat(pcm, channels)[None], format="s16", layout=layout)
-        frame.sample_rate = samples
-        resampler = av.AudioResampler(stream.format, layout, samples)
-        for ready in resampler.resample(frame):
-            container.mux(stream.encode(ready))
-        container.mux(stream.encode(None))
-
-
-def measure() -> dict[str, Any]:
-    """Decoding to 16 kHz mono, the speech check, and RawBoost on crops, on one core."""
-    audio = speech(ROOT / "samples", AUDIO_S, 0)
-    found: dict[str, Any] = {"decoding": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, (_, encoder, samples, channels, _) in FORMATS.items():
-            path = Path(folder) / f"speech.{kind}"
-            write(path, audio)
-            found["decoding"][kind] = {
-                "times_real_time_a_core": rate(lambda path=path: load(path), AUDIO_S),
-                "kbit_s": round(path.stat().st_size * 8 / AUDIO_S / 1000, 1),
-                "of": f"{encoder}, {samples} Hz, {'stereo' if channels == 2 else 'mono'}",
-            }
-
-    def check() -> None:
-        meter = QualityMeter()
-        meter.update(audio)
-        meter.finish()
-
-    chain, rng = parse_chain("rawboost:5"), np.random.default_rng(0)
-    crop = audio[: 12 * 16_000]
-    found["speech_check"] = {"times_real_time_a_core": rate(check, AUDIO_S)}
-    found["augmentation"] = {"times_real_time_a_core": rate(lambda: chain.apply(crop, rng), 12)}
-    for row in (*found["decoding"].values(), found["speech_check"], found["augmentation"]):
-        row |= {"machine": machine(), "source": "measured by benchmarks/plan.py"}
-    return found
+    return round(CROP_S / min(spent), 1)
 
 
 def read(name: str) -> dict[str, Any]:
@@ -143,43 +60,22 @@ def read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-def engines(bench: Path | None) -> list[dict[str, Any]]:
-    """The engines of a bench, else of the table; the embedded model's whole scan where the bench lacks it."""
-    rows: list[dict[str, Any]] = []
-    if bench:
-        found = json.loads(bench.read_text())
-        about = {"machine": found["machine"].get("name", ""), "source": f"`earwitness bench`: {bench.name}"}
-        rows = [{**row, **about} for row in found["engines"]]
-    else:
-        about = {"machine": TABLE_MACHINE, "source": TABLE_SOURCE}
-        for (engine, precision), speeds in TABLE.items():
-            for model, value in speeds.items():
-                row = {"model": model, "engine": engine, "precision": precision}
-                mib = TABLE_MIB.get((engine, precision)) if model == "mms-300m" else None
-                row |= {"times_real_time_a_core": value, **({"memory_mib": mib} if mib else {}), **about}
-                rows.append(row)
-    if not any(row["model"] == "embedded" for row in rows):
-        line = read("speed")["mixed_files_1_threads"]
-        row = {"model": "embedded", "engine": "onnx", "precision": "fp32", "whole": True}
-        row |= {"times_real_time_a_core": line["times_real_time_per_cpu_second"]}
-        row |= {"memory_mib": line["peak_rss_mib"], "machine": f"{read('speed')['processors']} cores"}
-        rows.append(row | {"source": "benchmarks/results/speed.json: the whole scan of short mixed files"})
-    return rows
-
-
-def rates(bench: Path | None) -> dict[str, Any]:
+def rates() -> dict[str, Any]:
     """All that `earwitness plan` reckons with."""
-    costs = read("detectors")["front_ends"]
+    bench, costs = read("bench"), read("detectors")["front_ends"]
     gpu = read("gpu")["gpu"] if (RESULTS / "gpu.json").exists() else []
-    found = measure()
-    if bench:
-        about = {"source": f"`earwitness bench`: {bench.name}"}
-        for kind, row in json.loads(bench.read_text()).get("decoding", {}).items():
-            found["decoding"].setdefault(kind, {}).update({**row, **about})
+    name = bench["machine"]["name"]
+    about = {"machine": name, "source": "benchmarks/results/bench.json"}
     return {
         "about": "written by benchmarks/plan.py",
-        "engines": engines(bench),
-        **found,
+        "engines": [{**row, **about} for row in bench["engines"] if row.get("times_real_time_a_core")],
+        "decoding": {kind: {**row, **about} for kind, row in bench["decoding"].items()},
+        "speech_check": {**bench["speech_check"], **about},
+        "augmentation": {
+            "times_real_time_a_core": rawboost(),
+            "machine": name,
+            "source": "measured by benchmarks/plan.py",
+        },
         "gpu": [row for row in gpu if row.get("measured")],
         "front_ends": {
             name: {"gflop_per_s": row["gflop_per_s"], "parameters": row["parameters"]}
@@ -280,11 +176,10 @@ def blocks(known: Rates) -> dict[str, str]:
 def main() -> None:
     """Write the rates, then the tables."""
     parser = argparse.ArgumentParser(description="Rates and tables of `earwitness plan`.")
-    parser.add_argument("--bench", type=Path)
     parser.add_argument("--keep", action="store_true", help="Leave the rates as they are.")
     arguments = parser.parse_args()
     if not arguments.keep:
-        DEFAULT.write_text(json.dumps(rates(arguments.bench), indent=1) + "\n")
+        DEFAULT.write_text(json.dumps(rates(), indent=1) + "\n")
     known, page = read_rates(), ROOT / "docs" / "scale.md"
     text = page.read_text()
     for name, block in blocks(known).items():

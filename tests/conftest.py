@@ -1,6 +1,8 @@
 """Fixtures: the samples that ship with the repository, and the development corpora if present."""
 
 import gc
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
+# Nothing that was imported or tuned on this machine; nothing is made there unless a test does.
+os.environ["EARWITNESS_MODELS"] = f"{tempfile.gettempdir()}/earwitness-tests-{os.getpid()}/models"
 gc.set_threshold(50_000, 20, 20)  # or an eighth of the time goes into looking through torch for cycles
 
 

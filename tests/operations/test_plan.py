@@ -49,7 +49,6 @@ RATES = Rates(
         engine("small", "onnx", "fp32", 8.0),
         engine("small", "openvino", "bf16", 10.0),
         engine("small", "openvino", "int8", 20.0),
-        engine("inside", "onnx", "fp32", 30.0, whole=True),
     ),
     decoding={
         "mp3": Decoding(100.0, "measured", "mp3", "here", kbit_s=100.0),
@@ -97,9 +96,6 @@ def test_efficiency_and_engines():
     assert score(precision="int8").rate.value == 20
     assert score(engine="onnx").rate.value == 8
     assert score().rate.value == 10  # int8 is for those who ask
-    whole = score(hours=3_000.0, model="inside")
-    assert whole.unit_hours == pytest.approx(100)  # decoding is in its rate
-    assert set(whole.stages) == {"scoring"}
 
 
 def test_a_gpu_waits_for_the_processors_that_decode():
@@ -266,12 +262,14 @@ def test_a_bench_stands_in_for_the_defaults_model_by_model(tmp_path):
             "wma": {"times_real_time_a_core": 5},  # of which no bit rate is known
             "m4a": None,
         },
+        "speech_check": {"times_real_time_a_core": 123.0},
         "gpu": [{"model": "mms-300m", "task": "scoring", "times_real_time": 900, "device": "NVIDIA H200"}],
         "more": {},
     }
     path = tmp_path / "bench.json"
     path.write_text(json.dumps(content))
     found, usual = read_rates(path), read_rates()
+    assert found.speech_check.value == 123
     assert [row.value for row in found.engines if row.model == "mms-300m"] == [4.5]
     assert cpu_rate(found, "mms-300m", "auto", "auto").source == "bench.json: a machine"
     assert cpu_rate(found, "w2v-small", "auto", "auto") == cpu_rate(usual, "w2v-small", "auto", "auto")

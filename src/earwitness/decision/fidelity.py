@@ -12,7 +12,6 @@ import platform
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,8 @@ class Trial:
 @lru_cache(maxsize=1)
 def machine() -> dict[str, str]:
     """What trials depend on besides the model: they are read again only where all of it is the same."""
+    from importlib import metadata  # with the reader of e-mails; not for every start
+
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

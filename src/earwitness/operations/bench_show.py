@@ -42,6 +42,12 @@ def figure(value: Any, unit: str = "") -> str:
     return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}") + unit
 
 
+def cells(row: Row, *keys: str) -> tuple[str, ...]:
+    """Figures of a row with the units that their keys end in."""
+    units = {"s": " s", "ms": " ms"}
+    return tuple(figure(row.get(key), units.get(key.rpartition("_")[2], "")) for key in keys)
+
+
 def percent(value: float | None) -> str:
     """A share."""
     return "-" if value is None else f"{100 * value:.0f} %"
@@ -52,17 +58,13 @@ def show(found: Row) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    tables = (start_table, engines_table, decoding_table, cores_table, length_table, knowledge_table)
     quick = ", quick: figures are rough" if found["quick"] else ""
     console.print(f"{found['machine']['name']}; {found['model']}, {found['audio']}{quick}", markup=False)
-    for make in tables:
-        made = make(found)
-        if made:
-            titles, rows, numbers, remark = made
-            console.print()
-            show_table(titles, rows, numbers)
-            if remark:
-                console.print(remark, markup=False)
+    for titles, rows, numbers, remark in tables_of(found):
+        console.print()
+        show_table(titles, rows, numbers)
+        if remark:
+            console.print(remark, markup=False)
     load = found["load_before"]
     if load is not None and load > BUSY * found["machine"]["cores"]:
         console.print(f"\nthe machine was busy (load {load:g}): measure again when it is quiet", markup=False)
@@ -70,7 +72,14 @@ def show(found: Row) -> None:
         console.print(f"\n{name}: not measured: {why}", markup=False)
 
 
-Made = tuple[Sequence[str], Sequence[Sequence[object]], int, str] | None
+Table = tuple[Sequence[str], Sequence[Sequence[object]], int, str]  # titles, rows, columns of words, remark
+Made = Table | None
+
+
+def tables_of(found: Row) -> list[Table]:
+    """Tables of all sections that ran."""
+    makers = (start_table, engines_table, decoding_table, cores_table, length_table, knowledge_table)
+    return [made for make in makers if (made := make(found))]
 
 
 def start_table(found: Row) -> Made:
@@ -133,14 +142,9 @@ def cores_table(found: Row) -> Made:
     about = found.get("cores")
     if not about:
         return None
+    keys = ("files_per_s", "speed_up", "speed_up_beyond_start")
     rows = [
-        (
-            row["workers"],
-            figure(row["seconds"], " s"),
-            figure(row["files_per_s"]),
-            figure(row["speed_up"]),
-            figure(row["speed_up_beyond_start"]),
-        )
+        (row["workers"], figure(row["seconds"], " s"), *(figure(row[key]) for key in keys))
         for row in about["rows"]
     ]
     remark = f"{about['files']} clips of {about['clip_s']:g} s; starting, {about['start_s']:.2g} s, counts"
@@ -158,13 +162,7 @@ def length_table(found: Row) -> Made:
     if not about:
         return None
     rows = [
-        (
-            f"{row['audio_s']:,.0f} s",
-            row.get("why", ""),
-            figure(row.get("scan_s"), " s"),
-            figure(row.get("cpu_s"), " s"),
-            figure(row.get("memory_mib")),
-        )
+        (f"{row['audio_s']:,.0f} s", row.get("why", ""), *cells(row, "scan_s", "cpu_s", "memory_mib"))
         for row in about["rows"]
     ]
     remark = (
@@ -180,17 +178,8 @@ def knowledge_table(found: Row) -> Made:
     about = found.get("knowledge")
     if not about:
         return None
-    rows = [
-        (
-            f"{row['entries']:,}",
-            row.get("why", ""),
-            figure(row.get("query_ms"), " ms"),
-            figure(row.get("first_query_s"), " s"),
-            figure(row.get("memory_mib")),
-            figure(row.get("disk_mib")),
-        )
-        for row in about["rows"]
-    ]
+    keys = ("query_ms", "first_query_s", "memory_mib", "disk_mib")
+    rows = [(f"{row['entries']:,}", row.get("why", ""), *cells(row, *keys)) for row in about["rows"]]
     remark = f"{about['neighbours']} neighbours of {about['embedding']} numbers each"
     return ("entries", "", "question", "first", "MiB", "MiB on disk"), rows, 4, remark
 

@@ -6,6 +6,7 @@ decoded. Whatever a file brings about ends in its own verdict.
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -106,11 +107,15 @@ def hear(
 def listen(
     detector: Detector, heard: Hearing, recording: Recording, options: ScanOptions, watch: Watch
 ) -> None:
-    """Run the sound track through gate and windows; fills `heard`."""
+    """Run the sound track through gate and windows; fills `heard`.
+
+    While some windows are scored the next are decoded and gated, and no more than those.
+    """
     meter, marks = QualityMeter(), watermark_listener(options)
     heard.track = FrameTrack(detector.localisation.grid) if detector.localisation else None
     whole = round(detector.windowing.whole_s * SAMPLE_RATE)
     pending: list[tuple[int, np.ndarray]] = []
+    running: list[tuple[list[tuple[int, np.ndarray]], Future[list[ClipScore]]]] = []
 
     def metered() -> Iterator[np.ndarray]:
         for block in recording.blocks():
@@ -121,23 +126,34 @@ def listen(
             yield block
         meter.finish()
 
-    def score_pending() -> None:
-        scored = score_clips(detector, [audio for _, audio in pending])
-        for (start, audio), clip_score in zip(pending, scored, strict=True):
-            add_window(detector, heard, start, audio, clip_score)
-        pending.clear()
+    def collect() -> None:
+        for windows, future in running:
+            for (start, audio), scored in zip(windows, future.result(), strict=True):
+                add_window(detector, heard, start, audio, scored)
+        running.clear()
 
-    for start, audio in cut_windows(metered(), detector.windowing):
-        if start == 0 and meter.samples <= whole:
-            heard.clip_start, end = meter.spoken_part() if options.gate else (0, len(audio))
-            heard.clip = audio[heard.clip_start : end]
-            note_voice(heard, heard.clip, options)
-        elif not options.gate or meter.speech_between(start, start + len(audio)) >= MIN_SPEECH_S:
-            pending.append((start, audio))
-            note_voice(heard, audio, options)
-            if len(pending) == LONG_BATCH:
-                score_pending()
-    score_pending()
+    with ThreadPoolExecutor(1) as scorer:
+
+        def score_pending() -> None:
+            collect()
+            running.append(
+                (pending[:], scorer.submit(score_clips, detector, [audio for _, audio in pending]))
+            )
+            pending.clear()
+
+        for start, audio in cut_windows(metered(), detector.windowing):
+            if start == 0 and meter.samples <= whole:
+                heard.clip_start, end = meter.spoken_part() if options.gate else (0, len(audio))
+                heard.clip = audio[heard.clip_start : end]
+                note_voice(heard, heard.clip, options)
+            elif not options.gate or meter.speech_between(start, start + len(audio)) >= MIN_SPEECH_S:
+                pending.append((start, audio))
+                note_voice(heard, audio, options)
+                if len(pending) == LONG_BATCH:
+                    score_pending()
+        if pending:
+            score_pending()
+        collect()
     heard.quality = meter.finish()
     heard.watermark = found_mark(marks.scheme, marks.finish()) if marks else None
     if detector.localisation and options.gate:

@@ -101,8 +101,8 @@ def plan_scoring(job: Job, options: PlanOptions, rates: Rates) -> Plan:
         rate: Rate = gpu_rate(rates, job.model, options.gpu, "scoring")
     else:
         rate = cpu_rate(rates, job.model, options.engine, options.precision)
-    repeated = 1.0 if rate.whole else overlap(options.file_s)
-    stages: dict[str, Rate] = {} if rate.whole else {"decoding": codec, "speech check": rates.speech_check}
+    repeated = overlap(options.file_s)
+    stages: dict[str, Rate] = {"decoding": codec, "speech check": rates.speech_check}
     shares = {name: stage.value for name, stage in stages.items()}
     if not on_gpu:
         shares["scoring"] = rate.value / repeated

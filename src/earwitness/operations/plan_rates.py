@@ -28,7 +28,6 @@ class Rate:
     how: str  # engine and precision, or the device
     source: str
     memory_mib: float | None = None  # of one worker
-    whole: bool = False  # decoding and the speech check are in it
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,7 @@ def merged(rates: Rates, content: Any, path: Path) -> Rates:
     engines = tuple(engine_rates(content, source))
     decoding = dict(decoding_rates(content, source, rates.decoding))
     gpu = tuple(gpu_rates(content, source))
+    check = check_rate(content, source)
     if not (engines or decoding or gpu):
         raise InputError(
             "bad-bench",
@@ -125,6 +125,7 @@ def merged(rates: Rates, content: Any, path: Path) -> Rates:
         rates,
         engines=engines + tuple(row for row in rates.engines if row.model not in models),
         decoding={**rates.decoding, **decoding},
+        speech_check=check or rates.speech_check,
         gpu=gpu + tuple(row for row in rates.gpu if (row.model, row.task) not in on_gpu),
     )
 
@@ -177,7 +178,7 @@ def engine_rates(content: Mapping[str, Any], source: str) -> Iterator[EngineRate
         value = number(row.get("times_real_time_a_core"))
         if value and model and engine:
             about = (f"{engine} {precision}".strip(), origin(row, source), number(row.get("memory_mib")))
-            yield EngineRate(value, "measured", *about, row.get("whole") is True, model, engine, precision)
+            yield EngineRate(value, "measured", *about, model, engine, precision)
 
 
 def decoding_rates(
@@ -193,6 +194,13 @@ def decoding_rates(
             yield kind, Decoding(value, "measured", kind, origin(row, source), kbit_s=kbit_s)
 
 
+def check_rate(content: Mapping[str, Any], source: str) -> Rate | None:
+    """`speech_check`, where it has a rate."""
+    found = content.get("speech_check")
+    value = number(found.get("times_real_time_a_core")) if isinstance(found, dict) else None
+    return Rate(value, "measured", "speech check", source) if value else None
+
+
 def gpu_rates(content: Mapping[str, Any], source: str) -> Iterator[GpuRate]:
     """Rows of `gpu` that have a rate."""
     for row in objects(content, "gpu"):
@@ -201,7 +209,7 @@ def gpu_rates(content: Mapping[str, Any], source: str) -> Iterator[GpuRate]:
         if known and model and task in ("scoring", "training"):
             about = (str(row.get("device") or "a GPU"), origin(row, source), number(row.get("memory_mib")))
             recompute = row.get("recompute") is True
-            yield GpuRate(float(value), "measured", *about, False, str(model), task, recompute)  # type: ignore[arg-type]
+            yield GpuRate(float(value), "measured", *about, str(model), task, recompute)  # type: ignore[arg-type]
 
 
 def plain_rate(row: Mapping[str, Any], how: str) -> Rate:
@@ -227,7 +235,7 @@ def cpu_rate(rates: Rates, model: str, engine: str, precision: str) -> EngineRat
     if own:
         return max(own, key=lambda row: row.value)
     works = rates.gflop_per_s
-    others = [row for row in fits if row.model in works and not row.whole]
+    others = [row for row in fits if row.model in works]
     if model not in works or not others:
         known = ", ".join(sorted({f"{row.model} ({row.how})" for row in rates.engines}))
         raise InputError("usage", f"no rate of {model} by {engine}, {precision} is known; there are: {known}")
