@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,27 @@ def test_a_power_is_found():
     assert found == {"exponent": pytest.approx(1.1), "within": pytest.approx(0, abs=1e-6)}
     assert exponent([1, 2], [1, 2]) is None
     assert exponent([2, 2, 2], [1, 2, 3]) is None
+
+
+def test_lengths_are_measured_again_beside_the_longest(monkeypatch, tmp_path):
+    seen = []
+
+    def scanned(_, file, model, alone):
+        size = Path(file).stat().st_size
+        seen.append(round((size - 44) / 32_000))
+        seconds = 1e-3 * seen[-1] * len(seen)  # ever slower
+        return {"scan_s": seconds, "cpu_s": seconds, "memory_mib": 100.0}
+
+    monkeypatch.setattr(bench_scan, "apart", scanned)
+    monkeypatch.setattr(bench_scan, "LENGTHS", (1.0, 10.0, 700.0, 900.0))
+    setup: Any = SimpleNamespace(audio=None, quick=False, work=tmp_path, folder=tmp_path)
+    found: dict[str, Any] = {}
+    bench_scan.measure_length(setup, found, lambda _: None)
+    assert seen == [1, 10, 700, 1, 10, 900, 1, 10]
+    rows = found["length"]["rows"]
+    assert [row["scan_s"] for row in rows] == pytest.approx([4e-3, 50e-3, 2.1, 5.4])
+    assert [row["times"] for row in rows] == [3, 3, 1, 1]
+    assert found["length"]["wall"] == exponent([10, 700, 900], [50e-3, 2.1, 5.4])
 
 
 def test_growth_of_time_and_memory():

@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from earwitness.errors import EarwitnessError, InputError
 from earwitness.operations.bench_apart import MIB, apart, command, peak_mib
 from earwitness.operations.bench_audio import speech_of, write_wav
@@ -121,33 +123,54 @@ def speed_ups(files: int, start: float, spent: dict[int, list[float]]) -> list[d
 
 
 def measure_length(setup: Setup, found: dict[str, Any], step: Step) -> None:
-    """Fill `length`: seconds and memory of one recording, by its length, and how they grow."""
-    rows: list[dict[str, Any]] = []
-    found["length"] = {"rows": rows}
+    """Fill `length`: seconds and memory of one recording, by its length, and how they grow.
+
+    Medians, the shorter lengths before and after each of the longest: a machine has slow hours.
+    """
     source = speech_of(setup.audio, VOICE_S)
-    file = setup.work / "long.wav"
+    short = [length for length in LENGTHS if length <= QUICK_S]
+    long = [] if setup.quick else [length for length in LENGTHS if length > QUICK_S]
+    spent: dict[float, list[dict[str, Any]]] = {length: [] for length in (*short, *long)}
     rate = 1.0  # seconds a second of audio, at worst
-    for length in LENGTHS:
-        if setup.quick and length > QUICK_S:
-            continue
+    for length in (*short, *(each for longest in long for each in (longest, *short))):
         step(f"length: {length:,.0f} s")
-        row: dict[str, Any] = {"audio_s": length}
-        rows.append(row)
-        needed = 1.2 * length * 32_000
-        if shutil.disk_usage(setup.work).free < needed:
-            row["why"] = f"{needed / MIB:,.0f} MiB of disk are needed"
-            continue
-        if rate * length > LONGEST_S:
-            row["why"] = f"it would take more than {LONGEST_S / 60:g} minutes"
-            continue
-        write_wav(file, source, length)
-        try:
-            row |= apart("bench_scan:scanned", alone=False, file=str(file), model=str(setup.folder))
-            rate = row["scan_s"] / length
-        except EarwitnessError as error:
-            row["why"] = setup.plain(error)
+        row = {"audio_s": length} | length_row(setup, source, length, rate)
+        rate = row["scan_s"] / length if "scan_s" in row else rate
+        spent[length].append(row)
+        found["length"] = {"rows": [middle(each) for each in spent.values() if each]}
+    found["length"] |= growth(found["length"]["rows"])
+
+
+def length_row(setup: Setup, source: np.ndarray, length: float, rate: float) -> dict[str, Any]:
+    """What a recording of so many seconds takes, or `why` it does not say, after `rate` seconds a second."""
+    needed = 1.2 * length * 32_000
+    if shutil.disk_usage(setup.work).free < needed:
+        return {"why": f"{needed / MIB:,.0f} MiB of disk are needed"}
+    if rate * length > LONGEST_S:
+        return {"why": f"it would take more than {LONGEST_S / 60:g} minutes"}
+    file = setup.work / "long.wav"
+    write_wav(file, source, length)
+    try:
+        return apart("bench_scan:scanned", alone=False, file=str(file), model=str(setup.folder))
+    except EarwitnessError as error:
+        return {"why": setup.plain(error)}
+    finally:
         file.unlink()
-    found["length"] |= growth(rows)
+
+
+def middle(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row of several of the same length: medians of those that were measured."""
+    good = [row for row in rows if "why" not in row]
+    if not good:
+        return rows[-1]
+    memory = [row["memory_mib"] for row in good if row["memory_mib"]]
+    return {
+        "audio_s": good[0]["audio_s"],
+        "scan_s": median(row["scan_s"] for row in good),
+        "cpu_s": median(row["cpu_s"] for row in good),
+        "memory_mib": median(memory) if memory else None,
+        "times": len(good),
+    }
 
 
 def scanned(file: str, model: str) -> dict[str, Any]:
