@@ -12,7 +12,6 @@ without hearing. Writes `benchmarks/results/cluster.json`.
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import signal
@@ -31,6 +30,7 @@ from earwitness.audio.corpora import demos, packages
 from earwitness.audio.io import SAMPLE_RATE, load
 from earwitness.errors import EarwitnessError
 from earwitness.operations import cluster
+from earwitness.operations.bench import machine
 from earwitness.operations.cluster_worker import Row, Worker
 from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.journal import Journal
@@ -254,7 +254,7 @@ def main() -> None:
     kills = killed(clips, given.work, given.kills, float(np.median(on_ray)), given.seed)
     content = {
         "command": "python benchmarks/cluster.py --corpus CORPUS --work FOLDER",
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "machine": machine()["name"],
         "files": given.files,
         "seconds_of_audio": given.files * CLIP_S,
         "workers": WORKERS,

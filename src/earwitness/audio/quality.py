@@ -140,13 +140,13 @@ class QualityMeter:
         level = decibels(float(np.percentile(energy, 95)) / CHUNK)
         gain = min(10 ** ((RAISED_DBFS - level) / 20), MAX_GAIN) if level < QUIET_DBFS else 1.0
         heard = np.clip(chunks * np.float32(gain), -1, 1)
+        contexts = np.concatenate([self.context[None], heard[:, -CONTEXT:]])
+        self.context = contexts[-1]
+        waves, rate = np.concatenate([contexts[:-1], heard], axis=1), np.array(SAMPLE_RATE, np.int64)
         found = np.zeros(len(chunks), bool)
-        for i, chunk in enumerate(heard):
-            wave = np.concatenate([self.context, chunk])[None]
-            inputs = {"input": wave, "state": self.state, "sr": np.array(SAMPLE_RATE, np.int64)}
-            p, self.state = self.graph.run(None, inputs)
+        for i in range(len(waves)):
+            p, self.state = self.graph.run(None, {"input": waves[i : i + 1], "state": self.state, "sr": rate})
             found[i] = p[0, 0] >= SPEECH_P
-            self.context = chunk[-CONTEXT:]
         return found
 
     def _forget(self) -> None:

@@ -1,7 +1,7 @@
 """Recordings to verdicts: one, or many on several threads.
 
 Each thread takes a few files at a time: it decodes and gates them, scores the short ones
-together in batches by length and long ones window by window as they are decoded. A file that
+together in batches by length and long ones window by window while they are decoded. A file that
 fails yields a verdict `error`; the others go on.
 """
 
