@@ -2,6 +2,7 @@ import dataclasses
 import os
 import shutil
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from earwitness.audio.frames import FrameGrid
 from earwitness.decision.engines import Outputs
 from earwitness.decision.localisation import Localisation, SpanRule
 from earwitness.operations import scan as scanning
+from earwitness.operations.hearing import hear
 
 
 def test_a_file_its_bytes_and_its_samples_get_one_verdict(samples):
@@ -64,6 +66,35 @@ def test_every_file_is_answered_once_with_any_number_of_threads(samples, tmp_pat
             assert (one.llr or 0) == pytest.approx(other.llr or 0, abs=1e-4)
     errors = {v.path: v.error.code for v in by_threads[0].values() if v.error}
     assert errors == {str(tmp_path / "empty.wav"): "empty-file", str(tmp_path / "missing.wav"): "not-found"}
+
+
+def test_a_long_recording_is_decoded_on_while_a_part_of_it_is_scored(detector, tmp_path, speech):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.tile(speech, 12), 16_000)
+    begun, further = Event(), Event()
+
+    def run(clips):
+        begun.set()
+        assert further.wait(10)
+        return detector.run(clips)
+
+    def watch(_):
+        if begun.is_set():
+            further.set()
+
+    heard = hear(replace(detector, run=run), path, ScanOptions(), watch)
+    assert heard.error is None
+    assert [(w.start_s, w.score) for w in heard.windows] == [
+        (w.start_s, pytest.approx(w.score)) for w in scan(path, model=detector).windows
+    ]
+
+
+def test_scoring_that_fails_ends_its_recording(detector, speech):
+    def fails(_):
+        raise RuntimeError("out of order")
+
+    verdict = scan(np.tile(speech, 8), model=replace(detector, run=fails))
+    assert (verdict.verdict, verdict.rule) == ("error", "internal")
 
 
 def test_long_recordings_are_cut_and_only_speech_is_scored(tmp_path, speech):

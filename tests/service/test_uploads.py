@@ -195,7 +195,9 @@ def talk(port, *pieces, wait_s=5.0):
     with socket.create_connection(("127.0.0.1", port), wait_s) as connection:
         for piece in pieces:
             if isinstance(piece, bytes):
-                with suppress(BrokenPipeError, ConnectionResetError):  # what it said first is still to be read
+                with suppress(
+                    BrokenPipeError, ConnectionResetError
+                ):  # what it said first is still to be read
                     connection.sendall(piece)
             else:
                 time.sleep(piece)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from earwitness.decision.engines import Engine, Precision
 from earwitness.decision.localisation import FrameTrack, locate, worst_moment
 from earwitness.decision.scoring import ClipScore, calibrated, recording_score, score_clips
 from earwitness.errors import InputError
-from earwitness.evidence.origin import found_mark
 from earwitness.evidence.verdict import decide, printable_path
 from earwitness.types import AudioInfo, Failure, Heard, Quality, Verdict, Watermark, Window
 
@@ -107,15 +107,10 @@ def hear(
 def listen(
     detector: Detector, heard: Hearing, recording: Recording, options: ScanOptions, watch: Watch
 ) -> None:
-    """Run the sound track through gate and windows; fills `heard`.
-
-    While some windows are scored the next are decoded and gated, and no more than those.
-    """
+    """Run the sound track through gate and windows; fills `heard`."""
     meter, marks = QualityMeter(), watermark_listener(options)
     heard.track = FrameTrack(detector.localisation.grid) if detector.localisation else None
     whole = round(detector.windowing.whole_s * SAMPLE_RATE)
-    pending: list[tuple[int, np.ndarray]] = []
-    running: list[tuple[list[tuple[int, np.ndarray]], Future[list[ClipScore]]]] = []
 
     def metered() -> Iterator[np.ndarray]:
         for block in recording.blocks():
@@ -126,36 +121,23 @@ def listen(
             yield block
         meter.finish()
 
-    def collect() -> None:
-        for windows, future in running:
-            for (start, audio), scored in zip(windows, future.result(), strict=True):
-                add_window(detector, heard, start, audio, scored)
-        running.clear()
-
-    with ThreadPoolExecutor(1) as scorer:
-
-        def score_pending() -> None:
-            collect()
-            running.append(
-                (pending[:], scorer.submit(score_clips, detector, [audio for _, audio in pending]))
-            )
-            pending.clear()
-
+    def spoken() -> Iterator[tuple[int, np.ndarray]]:
         for start, audio in cut_windows(metered(), detector.windowing):
             if start == 0 and meter.samples <= whole:
                 heard.clip_start, end = meter.spoken_part() if options.gate else (0, len(audio))
                 heard.clip = audio[heard.clip_start : end]
                 note_voice(heard, heard.clip, options)
             elif not options.gate or meter.speech_between(start, start + len(audio)) >= MIN_SPEECH_S:
-                pending.append((start, audio))
                 note_voice(heard, audio, options)
-                if len(pending) == LONG_BATCH:
-                    score_pending()
-        if pending:
-            score_pending()
-        collect()
+                yield start, audio
+
+    for start, audio, scored in score_ahead(detector, spoken()):
+        add_window(detector, heard, start, audio, scored)
     heard.quality = meter.finish()
-    heard.watermark = found_mark(marks.scheme, marks.finish()) if marks else None
+    if marks:
+        from earwitness.evidence.origin import found_mark
+
+        heard.watermark = found_mark(marks.scheme, marks.finish())
     if detector.localisation and options.gate:
         heard.speaking = meter.speaking(detector.localisation.step_s)
     heard.warnings += recording.notes
@@ -165,6 +147,24 @@ def listen(
     if options.gate:
         heard.refused = refuse(heard.quality)
     heard.warnings += [] if heard.refused else warn(heard.quality)
+
+
+def score_ahead(
+    detector: Detector, windows: Iterator[tuple[int, np.ndarray]]
+) -> Iterator[tuple[int, np.ndarray, ClipScore]]:
+    """Score windows, a few in a thread of its own while the next are decoded and gated."""
+    before: list[tuple[int, np.ndarray]] = []
+    scoring: Future[list[ClipScore]] | None = None
+
+    def done() -> Iterator[tuple[int, np.ndarray, ClipScore]]:
+        for (start, audio), scored in zip(before, scoring.result() if scoring else (), strict=True):
+            yield start, audio, scored
+
+    with ThreadPoolExecutor(1) as scorer:
+        while some := list(islice(windows, LONG_BATCH)):
+            yield from done()
+            before, scoring = some, scorer.submit(score_clips, detector, [audio for _, audio in some])
+        yield from done()
 
 
 def watermark_listener(options: ScanOptions) -> Any:
