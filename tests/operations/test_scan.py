@@ -89,6 +89,22 @@ def test_a_long_recording_is_decoded_on_while_a_part_of_it_is_scored(detector, t
     ]
 
 
+def test_windows_side_by_side_are_the_windows_in_turn(detector, tmp_path, speech):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.tile(speech, 14), 16_000)
+    assert scanning.is_long(path)
+    options = ScanOptions(threads=3)
+    several = scanning.open_detector(None, options, workers=1, long=True)
+    assert several.ahead == 3
+    assert scanning.open_detector(None, options, workers=3, long=True).ahead == 1
+    found, wanted = (scan(path, model=one, timeline=True) for one in (several, detector))
+    assert [w.start_s for w in found.windows] == [w.start_s for w in wanted.windows]
+    assert [w.score for w in found.windows] == pytest.approx([w.score for w in wanted.windows], abs=1e-3)
+    assert found.timeline is not None
+    assert wanted.timeline is not None
+    assert found.timeline.p_fake == pytest.approx(wanted.timeline.p_fake, abs=1e-2)
+
+
 def test_scoring_that_fails_ends_its_recording(detector, speech):
     def fails(_):
         raise RuntimeError("out of order")

@@ -52,6 +52,7 @@ class Detector:
     padding: bool  # whether clips of different lengths may share a batch
     localisation: Localisation | None  # None: the model cannot say which moments
     card: dict[str, Any]
+    ahead: int = 1  # windows of one recording that are scored at a time
 
     @property
     def batch_s(self) -> float:

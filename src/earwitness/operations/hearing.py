@@ -5,6 +5,7 @@ decoded. Whatever a file brings about ends in its own verdict.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -152,19 +153,22 @@ def listen(
 def score_ahead(
     detector: Detector, windows: Iterator[tuple[int, np.ndarray]]
 ) -> Iterator[tuple[int, np.ndarray, ClipScore]]:
-    """Score windows, a few in a thread of its own while the next are decoded and gated."""
-    before: list[tuple[int, np.ndarray]] = []
-    scoring: Future[list[ClipScore]] | None = None
+    """Score windows in threads of their own while the next are decoded and gated, a few of them ahead."""
+    size, most = (LONG_BATCH, 1) if detector.ahead == 1 else (1, 2 * detector.ahead)
+    running: deque[tuple[list[tuple[int, np.ndarray]], Future[list[ClipScore]]]] = deque()
 
-    def done() -> Iterator[tuple[int, np.ndarray, ClipScore]]:
-        for (start, audio), scored in zip(before, scoring.result() if scoring else (), strict=True):
+    def first() -> Iterator[tuple[int, np.ndarray, ClipScore]]:
+        some, scores = running.popleft()
+        for (start, audio), scored in zip(some, scores.result(), strict=True):
             yield start, audio, scored
 
-    with ThreadPoolExecutor(1) as scorer:
-        while some := list(islice(windows, LONG_BATCH)):
-            yield from done()
-            before, scoring = some, scorer.submit(score_clips, detector, [audio for _, audio in some])
-        yield from done()
+    with ThreadPoolExecutor(detector.ahead) as scorers:
+        while some := list(islice(windows, size)):
+            if len(running) == most:
+                yield from first()
+            running.append((some, scorers.submit(score_clips, detector, [audio for _, audio in some])))
+        while running:
+            yield from first()
 
 
 def watermark_listener(options: ScanOptions) -> Any:

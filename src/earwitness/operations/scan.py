@@ -78,7 +78,7 @@ def scan(
     """
     options = ScanOptions(prior, gate, timeline, knowledge=knowledge, tracer=attribute, watermark=watermark)
     check(options)
-    detector = model if isinstance(model, Detector) else open_detector(model, options, workers=1)
+    detector = model if isinstance(model, Detector) else open_detector(model, options, 1, is_long(source))
     if isinstance(source, np.ndarray):
         source = to_wav(source, sample_rate)
     with consulted(detector, options) as ask:
@@ -102,7 +102,8 @@ def scan_many(
     waiting_sources = list(sources)
     memory = Memory() if options.cache else None
     workers = max(1, min(options.threads or available_processors(), len(waiting_sources)))
-    detector = model if isinstance(model, Detector) else open_detector(model, options, workers)
+    long = workers < available_processors() and any(map(is_long, waiting_sources))
+    detector = model if isinstance(model, Detector) else open_detector(model, options, workers, long)
     most = GPU_GROUP if detector.engine == "gpu" else GROUP
     groups = iter(grouped(waiting_sources, min(most, -(-len(waiting_sources) // workers) or 1)))
     with consulted(detector, options) as ask:
@@ -181,17 +182,24 @@ def check(options: ScanOptions) -> None:
         raise ValueError(f"prior must be between 0 and 1, both excluded; got {options.prior}")
 
 
-def open_detector(model: str | Path | None, options: ScanOptions, workers: int) -> Detector:
+def open_detector(
+    model: str | Path | None, options: ScanOptions, workers: int, long: bool = False
+) -> Detector:
     """The detector of a bundle for this many workers.
 
-    A graph runs once a worker, each run with its share of the threads; torch runs one batch at a
-    time and keeps its own threads unless told how many.
+    A graph runs once a worker, each run with its share of the threads; of `long` recordings it runs once a
+    thread, for windows that run side by side share nothing. torch runs one batch at a time and keeps its own
+    threads unless told how many.
     """
     model = bundle_of(model)
     engine, _ = choose_engine(read_card(model), options.engine, options.precision)
+    if engine in ("torch", "gpu"):
+        return cached_detector(model, options.threads, options.engine, options.precision, workers)
     share = (options.threads or available_processors()) // workers
-    threads = options.threads if engine in ("torch", "gpu") else share
-    return cached_detector(model, threads, options.engine, options.precision, workers)
+    if long and share > 1:
+        one = cached_detector(model, 1, options.engine, options.precision, workers * share)
+        return replace(one, ahead=share)
+    return cached_detector(model, share, options.engine, options.precision, workers)
 
 
 def bundle_of(model: str | os.PathLike | None) -> Path:
@@ -246,6 +254,11 @@ def is_big(source: Source) -> bool:
         except (OSError, ValueError):
             return False
     return True
+
+
+def is_long(source: Source | np.ndarray) -> bool:
+    """Whether a file surely holds many windows."""
+    return isinstance(source, str | os.PathLike) and is_big(source)
 
 
 @dataclass
