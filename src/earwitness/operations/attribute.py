@@ -28,7 +28,7 @@ from earwitness.evidence.attribution import Tracer
 from earwitness.evidence.verdict import to_record
 from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.scan import bundle_of, check, scan_many
-from earwitness.operations.show import COLOURS, JsonLines, make_progress, similar, summarise, visible
+from earwitness.operations.show import COLOURS, JsonLines, counting, similar, summarise, visible
 from earwitness.types import Attribution, Verdict
 
 OWN, OWN_FILE = "own", "tracer.npz"  # the tracer that lies in a model's bundle
@@ -135,11 +135,11 @@ def run_attribute(
         sys.stdout.reconfigure(errors="backslashreplace")
     sources, skipped = gather(named)
     show, counts, started = JsonLines() if as_json else Rows(), Counter(), time.monotonic()
-    with make_progress(len(sources), "attributing") as progress:
+    with counting(len(sources), "attributing") as count_up:
         for verdict in scan_many(sources, model=model, options=options):
             counts[verdict.verdict] += 1
             show(to_record(verdict))
-            progress.advance(progress.task_ids[0])
+            count_up(1)
     if not as_json:
         summarise(counts, time.monotonic() - started, skipped, 0)
         sys.stdout.write(visible(promise(tracer)) + "\n")

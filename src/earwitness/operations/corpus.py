@@ -28,7 +28,7 @@ from earwitness.errors import InputError
 from earwitness.operations.corpus_memory import LeftOut, Memory
 from earwitness.operations.hearing import unexpected
 from earwitness.operations.scan import available_processors
-from earwitness.operations.show import make_progress, visible
+from earwitness.operations.show import counting, visible
 from earwitness.types import Failure
 
 GROUP = 64  # recordings that a thread looks into before it reports
@@ -245,18 +245,16 @@ def in_threads(
     """
     workers = threads or available_processors()
     source, waiting = iter(items), deque[Future[list[tuple[Item, Found | Failure]]]]()
-    progress = make_progress(total)
-    progress.columns = (label, *progress.columns[1:])
     pool = ThreadPoolExecutor(workers)
     try:
-        with progress:
+        with counting(total, label) as count_up:
             while True:
                 while len(waiting) <= 2 * workers and (some := list(islice(source, group))):
                     waiting.append(pool.submit(attempt, work, some))
                 if not waiting:
                     return
                 done = waiting.popleft().result()
-                progress.advance(progress.task_ids[0], len(done))
+                count_up(len(done))
                 yield from done
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

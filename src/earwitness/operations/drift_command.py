@@ -22,7 +22,7 @@ from earwitness.operations.drift_options import LEAST, VIEWS, DriftOptions
 from earwitness.operations.drift_watch import digest_of, drifting, read_log, read_state, watch
 from earwitness.operations.embed import embed
 from earwitness.operations.samples import Samples, read_samples
-from earwitness.operations.show import make_progress, visible
+from earwitness.operations.show import counting, visible
 
 DRIFT = 3  # exit code
 
@@ -39,8 +39,8 @@ def run_reference(table: Path, out: Path, options: DriftOptions, as_json: bool) 
         InputError: as `read_samples`, `make_reference`, `write_reference`.
     """
     samples = read_samples(table)
-    with make_progress(len(VIEWS) * options.windows, "drawing the null") as progress:
-        made = make_reference(samples, options, lambda: progress.advance(progress.task_ids[0]))
+    with counting(len(VIEWS) * options.windows, "drawing the null") as count_up:
+        made = make_reference(samples, options, lambda: count_up(1))
     write_reference(made, out)
     views = {
         name: {"reference": len(view.rows), "cusum_bound": view.cusum_bound}

@@ -20,7 +20,7 @@ from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.inputs import find_files
 from earwitness.operations.samples import Samples, joined, read_samples, write_samples
 from earwitness.operations.scan import open_detector, scan_many
-from earwitness.operations.show import make_progress, visible
+from earwitness.operations.show import counting, visible
 from earwitness.types import Verdict
 
 STAMP = ("path", "bytes", "modified")  # a recording that has not changed has the same
@@ -70,9 +70,9 @@ def embed(
     todo = [path for path in files.paths if (now := stamp(path)) is None or now not in heard]
     failed = []
     out.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file, make_progress(len(todo), "embedding") as progress:
+    with journal.open("a", encoding="utf-8") as file, counting(len(todo), "embedding") as count_up:
         for verdict in scan_many(todo, model=model):
-            progress.advance(progress.task_ids[0])
+            count_up(1)
             if verdict.heard is None:
                 failed.append((verdict.path, verdict.error.message if verdict.error else verdict.rule))
                 continue

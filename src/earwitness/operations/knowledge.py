@@ -22,7 +22,7 @@ from earwitness.evidence.verdict import to_record
 from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.inputs import find_files
 from earwitness.operations.scan import check, open_detector, scan_many
-from earwitness.operations.show import make_progress, visible
+from earwitness.operations.show import counting, visible
 from earwitness.types import Heard, ModelId, Verdict
 
 SAME = 0.999  # similarity at which two recordings are one, if they are also as long
@@ -98,14 +98,14 @@ def run_add(named: Sequence[str], place: str | Path, facts: Facts, model: str | 
     if not is_server(place) and Path(place).exists():
         known = open_base(place, detector.id)  # before anything is heard
     counts: Counter[str] = Counter()
-    with make_progress(len(sources), "adding") as progress:
+    with counting(len(sources), "adding") as count_up:
         for verdict in scan_many(sources, model=model, options=ScanOptions(voice=True)):
             if known is None and verdict.heard is not None:
                 known = make_base(place, verdict.model, verdict.heard.embeddings.shape[1])
             done = taken(known, verdict, facts)
             counts[done["outcome"]] += 1
             report(done, as_json)
-            progress.advance(progress.task_ids[0])
+            count_up(1)
     if known is not None:
         if not as_json:
             summary = ", ".join(f"{count} {name}" for name, count in counts.items())

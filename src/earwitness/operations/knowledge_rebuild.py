@@ -16,7 +16,7 @@ from earwitness.evidence.places import is_server, make_base, open_base
 from earwitness.operations.hearing import ScanOptions
 from earwitness.operations.knowledge import report
 from earwitness.operations.scan import open_detector, scan_many
-from earwitness.operations.show import make_progress, visible
+from earwitness.operations.show import counting, visible
 from earwitness.types import Verdict
 
 
@@ -40,7 +40,7 @@ def run_rebuild(place: str | Path, target: str | Path, model: str | None, as_jso
     todo = [entry for entry in entries if entry.id not in done]
     counts: Counter[str] = Counter(kept=len(entries) - len(todo))
     by_path = {str(Path(entry.path)): entry for entry in todo}
-    with make_progress(len(todo), "rebuilding") as progress:
+    with counting(len(todo), "rebuilding") as count_up:
         options = ScanOptions(voice=True)
         for verdict in scan_many([Path(p) for p in by_path], model=model, options=options):
             if new is None and verdict.heard is not None:
@@ -49,7 +49,7 @@ def run_rebuild(place: str | Path, target: str | Path, model: str | None, as_jso
             counts[result["outcome"]] += 1
             if result["outcome"] != "added":
                 report(result, as_json)
-            progress.advance(progress.task_ids[0])
+            count_up(1)
     if not as_json:
         summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         where = f"; {visible(str(new.path))}" if new else ""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from earwitness.errors import needs_extra
 from earwitness.operations.scan import available_processors
-from earwitness.operations.show import make_progress
+from earwitness.operations.show import counting
 from earwitness.types import Failure
 
 Item = TypeVar("Item")
@@ -33,14 +33,12 @@ def in_processes(
     `work` must not raise. An item on which a process dies becomes a `Failure`. The bar counts by `size`.
     """
     items = list(items)
-    progress = make_progress(sum(map(size, items)))
-    progress.columns = (label, *progress.columns[1:])
     done = (
         in_pool(work, items, processes or available_processors()) if processes != 1 else in_turn(work, items)
     )
-    with progress:
+    with counting(sum(map(size, items)), label) as count_up:
         for item, found in done:
-            progress.advance(progress.task_ids[0], size(item))
+            count_up(size(item))
             yield item, found
 
 

@@ -22,7 +22,7 @@ from earwitness.operations.hearing import NOT_CALIBRATED, ScanOptions, opened_sc
 from earwitness.operations.inputs import find_files, read_list, real_name
 from earwitness.operations.journal import Journal, Key
 from earwitness.operations.scan import bundle_of, check, scan_many
-from earwitness.operations.show import CsvFile, JsonLines, Table, make_progress, summarise, visible
+from earwitness.operations.show import CsvFile, JsonLines, Table, counting, summarise, visible
 from earwitness.types import VERDICTS
 
 STREAM: Key = ("<stream>", None)  # how the record of a stream names it
@@ -85,13 +85,13 @@ def run_scan(
             files.append(stack.enter_context(CsvFile(outputs.csv)))
         if outputs.rttm or outputs.labels:
             files.append(stack.enter_context(SpanFiles(names, outputs.rttm, outputs.labels)))
-        progress = stack.enter_context(make_progress(len(sources)))
+        count_up = stack.enter_context(counting(len(sources)))
         for record in records(sources, todo, journal, options, model, ray):
             counts[record["verdict"]] += 1
             show(record)
             for file in files:
                 file.write(record)
-            progress.advance(progress.task_ids[0])
+            count_up(1)
     if not outputs.as_json:
         summarise(counts, time.monotonic() - started, skipped, len(sources) - len(todo), engine)
         if card["calibration"] is None:

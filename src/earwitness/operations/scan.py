@@ -19,7 +19,7 @@ from threading import Event, Lock
 import numpy as np
 
 from earwitness.audio.io import SAMPLE_RATE, Recording, Source, to_wav
-from earwitness.audio.quality import speech_graph
+from earwitness.audio.speech import speech_graph
 from earwitness.decision.bundle import find_bundle, read_card
 from earwitness.decision.detector import Detector, choose_engine, load_detector
 from earwitness.decision.engines import Engine, Precision

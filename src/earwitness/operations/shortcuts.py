@@ -13,7 +13,8 @@ import numpy as np
 
 from earwitness.audio.io import SAMPLE_RATE, open_file, open_recording
 from earwitness.audio.protocol import Utterance
-from earwitness.audio.quality import CHUNK, SILENT, bandwidth, clipped_samples, decibels
+from earwitness.audio.quality import SILENT, bandwidth, clipped_samples, decibels
+from earwitness.audio.speech import CHUNK
 from earwitness.errors import needs_extra
 from earwitness.metrics.detection import auc
 from earwitness.metrics.intervals import bootstrap

@@ -5,25 +5,18 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from earwitness.errors import InputError
 from earwitness.evidence.report_text import clock as moment
 from earwitness.operations.hearing import NOT_CALIBRATED
 from earwitness.types import VERDICTS
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 COLOURS = {
     "fake": "bold red",
@@ -53,11 +46,15 @@ class Table:
     """Rows for people, as they come; colours on a terminal only."""
 
     def __init__(self, timeline: bool) -> None:
+        from rich.console import Console
+
         self.console = Console(highlight=False, soft_wrap=True)
         self.timeline = timeline
         self.headed = False
 
     def __call__(self, record: dict[str, Any]) -> None:
+        from rich.text import Text
+
         if not self.headed:
             self.console.print(Text(HEAD, "bold"))
             self.headed = True
@@ -125,12 +122,14 @@ def similar(one: dict[str, Any]) -> str:
     return f"{one['name']} {one['similarity']:.2f} [{one['id']}]"
 
 
-def draw(record: dict[str, Any], width: int) -> list[Text]:
+def draw(record: dict[str, Any], width: int) -> "list[Text]":
     """A bar of blocks with its scale, and the spans that sound fake.
 
     A block is as high as the mean P(fake) of its stretch, or as that of a span within, which
     would drown in minutes of other speech; a dot stands where nobody speaks.
     """
+    from rich.text import Text
+
     steps, step_s = record["timeline"]["p_fake"], record["timeline"]["step_s"]
     columns = max(20, min(width - 12, 100))
     each = -(-len(steps) // columns)  # steps in one column
@@ -150,8 +149,10 @@ def draw(record: dict[str, Any], width: int) -> list[Text]:
     return [bar, Text(" " * 10 + scale, "dim"), *list_spans(record["spans"])]
 
 
-def list_spans(spans: list[dict[str, float]]) -> list[Text]:
+def list_spans(spans: list[dict[str, float]]) -> "list[Text]":
     """A line for each span in order of time; of very many, the longest."""
+    from rich.text import Text
+
     longest = sorted(spans, key=lambda span: span["start_s"] - span["end_s"])[:MOST_SPANS]
     lines = []
     for span in sorted(longest, key=lambda span: span["start_s"]):
@@ -177,6 +178,9 @@ def summarise(
     counts: Counter[str], seconds: float, skipped: int, answered_before: int, engine: str = ""
 ) -> None:
     """One line under the table."""
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(highlight=False, soft_wrap=True)
     total = sum(counts.values())
     text = Text(f"\n{total} {'file' if total == 1 else 'files'}: ")
@@ -250,28 +254,30 @@ def harmless(path: str) -> str:
     return os.path.join(".", path) if path[:1] in "=+-@" else path
 
 
-class Rate(ProgressColumn):
-    """Files a second."""
-
-    def render(self, task: Task) -> Text:
-        """The column's text."""
-        return Text(f"{task.finished_speed or task.speed or 0:.1f} files/s")
-
-
-def make_progress(total: int, doing: str = "scanning") -> Progress:
-    """A bar with files/s and time left, on stderr and on a terminal only."""
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn(doing),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        redirect_stdout=sys.stdout.isatty(),
-        disable=not console.is_terminal or total < 2,
-        transient=True,
+@contextmanager
+def counting(total: int, doing: str = "scanning") -> Iterator[Callable[[int], None]]:
+    """A bar with files/s and time left, on stderr and on a terminal only; gives what counts some more."""
+    if total < 2 or not sys.stderr.isatty():  # rich takes a while to come
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
     )
-    progress.add_task("scan", total=total)
-    return progress
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.finished_speed or task.speed or 0:.1f} files/s")
+
+    columns = (doing, BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(), TextColumn("left"))
+    console, redirect = Console(stderr=True), sys.stdout.isatty()
+    with Progress(*columns, console=console, redirect_stdout=redirect, transient=True) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda done: progress.advance(task, done)

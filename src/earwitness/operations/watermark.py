@@ -28,7 +28,7 @@ from earwitness.operations.exports import safe_names
 from earwitness.operations.hearing import unexpected
 from earwitness.operations.inputs import real_name
 from earwitness.operations.scan import available_processors
-from earwitness.operations.show import JsonLines, make_progress, visible
+from earwitness.operations.show import JsonLines, counting, visible
 
 SCHEMA = 1
 NOTE = (
@@ -130,7 +130,7 @@ def each(
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without these characters gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     console, counts, started = Console(highlight=False, soft_wrap=True), Counter(), time.monotonic()
-    with make_progress(len(sources), doing) as progress:
+    with counting(len(sources), doing) as count_up:
         for source in sources:
             record = work(source)
             counts[record["result"]] += 1
@@ -139,7 +139,7 @@ def each(
             else:
                 for row in rows(record):
                     console.print(row)
-            progress.advance(progress.task_ids[0])
+            count_up(1)
     if not as_json:
         total = f"{len(sources)} {'file' if len(sources) == 1 else 'files'}: "
         found = ", ".join(f"{counts[name]} {name}" for name in COLOURS if counts[name])

@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 
 from earwitness.audio.io import SAMPLE_RATE, open_recording
-from earwitness.audio.quality import speech_graph
+from earwitness.audio.speech import speech_graph
 from earwitness.errors import InputError
 from earwitness.evidence.verdict import to_record
 from earwitness.operations.hearing import ScanOptions

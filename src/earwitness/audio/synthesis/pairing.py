@@ -13,7 +13,8 @@ from earwitness.audio.augment.channel import high_pass
 from earwitness.audio.augment.clips import fit, power
 from earwitness.audio.augment.mixing import alignment_lag
 from earwitness.audio.io import SAMPLE_RATE
-from earwitness.audio.quality import CHUNK, bandwidth
+from earwitness.audio.quality import bandwidth
+from earwitness.audio.speech import CHUNK
 from earwitness.audio.synthesis.spectra import local_level
 from earwitness.errors import InputError
 
