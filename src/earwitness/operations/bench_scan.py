@@ -92,11 +92,18 @@ def measure_cores(setup: Setup, found: dict[str, Any], step: Step) -> None:
         for count in counts:
             step(f"cores: {count} workers, round {number + 1} of {rounds}")
             spent[count].append(scan(count))
+    step("cores: scoring alone")
+    clip = setup.work / "five.npy"
+    np.save(clip, source[:size])
+    alone = apart("bench_stages:side_by_side", file=str(clip), model=str(setup.folder), counts=counts[1:])
     found["cores"] = {
         "files": files,
         "clip_s": CLIP_S,
         "start_s": start,
-        "rows": speed_ups(files, start, spent),
+        "rows": [
+            row | {"scoring_alone": alone.get(str(row["workers"]), 1.0)}
+            for row in speed_ups(files, start, spent)
+        ],
     }
 
 

@@ -142,13 +142,14 @@ def cores_table(found: Row) -> Made:
     about = found.get("cores")
     if not about:
         return None
-    keys = ("files_per_s", "speed_up", "speed_up_beyond_start")
+    keys = ("files_per_s", "speed_up", "speed_up_beyond_start", "scoring_alone")
     rows = [
-        (row["workers"], figure(row["seconds"], " s"), *(figure(row[key]) for key in keys))
+        (row["workers"], figure(row["seconds"], " s"), *(figure(row.get(key)) for key in keys))
         for row in about["rows"]
     ]
     remark = f"{about['files']} clips of {about['clip_s']:g} s; starting, {about['start_s']:.2g} s, counts"
-    return ("workers", "whole scan", "files a second", "speed-up", "beyond starting"), rows, 5, remark
+    titles = ("workers", "whole scan", "files a second", "speed-up", "beyond starting", "scoring alone")
+    return titles, rows, 6, remark
 
 
 def growth_of(fit: Row | None) -> str:

@@ -1,5 +1,7 @@
 """What comes before scoring, on one core: decoding of each format and the speech check; and scoring."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +16,7 @@ from earwitness.operations.bench_setup import Setup, Step
 
 AUDIO_S = 30.0
 CLIP_S = 5.0
+TURNS = 20  # of one thread and of several, one after the other
 
 
 def measure(setup: Setup, found: dict[str, Any], step: Step) -> None:
@@ -91,3 +94,28 @@ def scored(file: str, model: str, seconds: float) -> dict[str, Any]:
     spent = median(cpu_times([lambda: score_clips(detector, [clip])], seconds)[0])
     by = f"{detector.engine} {detector.precision}"
     return {"times_real_time_a_core": CLIP_S / spent, "by": by, "clip_s": CLIP_S}
+
+
+def side_by_side(file: str, model: str, counts: list[int]) -> dict[str, float]:
+    """How much more of scoring alone several threads do than one, by their number: no scan can gain more.
+
+    One thread and several in turn, for what else the machine does changes from second to second.
+    """
+    from earwitness.decision.detector import Detector, load_detector
+    from earwitness.decision.scoring import score_clips
+
+    clip = np.load(file)[: round(CLIP_S * SAMPLE_RATE)]
+
+    def turn(detector: Detector, pool: ThreadPoolExecutor, threads: int) -> float:
+        begun = time.perf_counter()
+        list(pool.map(lambda _: [score_clips(detector, [clip]) for _ in range(4)], range(threads)))
+        return time.perf_counter() - begun
+
+    found = {}
+    for count in counts:
+        detector = load_detector(model, 1, clips_at_a_time=count)
+        with ThreadPoolExecutor(count) as pool:
+            turn(detector, pool, count)
+            times = [(turn(detector, pool, 1), turn(detector, pool, count)) for _ in range(TURNS)]
+        found[str(count)] = median(count * one / several for one, several in times)
+    return found
