@@ -92,7 +92,7 @@ def test_a_long_recording_is_decoded_on_while_a_part_of_it_is_scored(detector, t
 def test_windows_side_by_side_are_the_windows_in_turn(detector, tmp_path, speech):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.tile(speech, 14), 16_000)
-    assert scanning.is_long(path)
+    assert scanning.is_long(path, 3)
     options = ScanOptions(threads=3)
     several = scanning.open_detector(None, options, workers=1, long=True)
     assert several.ahead == 3
@@ -297,3 +297,21 @@ def test_only_the_latest_verdicts_are_remembered(samples, monkeypatch):
         memory.note(replace(verdict, sha256=name))
     assert [memory.recall(name) is not None for name in "abc"] == [False, True, True]
     assert memory.recall(None) is None
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3"])
+def test_a_recording_is_long_by_its_header(kind, tmp_path, speech):
+    long, short = (tmp_path / f"{name}.{kind}" for name in ("long", "short"))
+    soundfile.write(long, np.tile(speech, 8), 16_000)
+    soundfile.write(short, speech, 16_000)
+    assert 40 < len(speech) * 8 / 16_000 < 100
+    assert scanning.is_long(long, 2)
+    assert not scanning.is_long(long, 8)  # too few windows for all of them
+    assert not scanning.is_long(long, 1)
+    assert not scanning.is_long(short, 2)
+
+
+def test_what_is_no_file_to_open_is_not_long(tmp_path):
+    (tmp_path / "text.wav").write_text("no audio")
+    for source in (tmp_path / "text.wav", tmp_path / "gone.wav", tmp_path, b"RIFF", np.zeros(10**7)):
+        assert not scanning.is_long(source, 2)

@@ -18,7 +18,8 @@ from threading import Event, Lock
 
 import numpy as np
 
-from earwitness.audio.io import SAMPLE_RATE, Recording, Source, to_wav
+from earwitness.audio.frames import Windowing
+from earwitness.audio.io import SAMPLE_RATE, Recording, Source, open_file, open_recording, to_wav
 from earwitness.audio.speech import speech_graph
 from earwitness.decision.bundle import find_bundle, read_card
 from earwitness.decision.detector import Detector, choose_engine, load_detector
@@ -78,7 +79,8 @@ def scan(
     """
     options = ScanOptions(prior, gate, timeline, knowledge=knowledge, tracer=attribute, watermark=watermark)
     check(options)
-    detector = model if isinstance(model, Detector) else open_detector(model, options, 1, is_long(source))
+    long = not isinstance(model, Detector) and is_long(source, available_processors())
+    detector = model if isinstance(model, Detector) else open_detector(model, options, 1, long)
     if isinstance(source, np.ndarray):
         source = to_wav(source, sample_rate)
     with consulted(detector, options) as ask:
@@ -102,7 +104,8 @@ def scan_many(
     waiting_sources = list(sources)
     memory = Memory() if options.cache else None
     workers = max(1, min(options.threads or available_processors(), len(waiting_sources)))
-    long = workers < available_processors() and any(map(is_long, waiting_sources))
+    share = (options.threads or available_processors()) // workers
+    long = share > 1 and any(is_long(source, share) for source in waiting_sources)
     detector = model if isinstance(model, Detector) else open_detector(model, options, workers, long)
     most = GPU_GROUP if detector.engine == "gpu" else GROUP
     groups = iter(grouped(waiting_sources, min(most, -(-len(waiting_sources) // workers) or 1)))
@@ -256,9 +259,17 @@ def is_big(source: Source) -> bool:
     return True
 
 
-def is_long(source: Source | np.ndarray) -> bool:
-    """Whether a file surely holds many windows."""
-    return isinstance(source, str | os.PathLike) and is_big(source)
+def is_long(source: Source | np.ndarray, threads: int) -> bool:
+    """Whether a file, by what its header says, holds windows for so many threads to score side by side."""
+    if threads < 2 or not isinstance(source, str | os.PathLike):
+        return False
+    try:
+        with open_file(source) as file, open_recording(file, str(source)) as recording:
+            length_s = (recording.container.duration or 0) / 1e6  # microseconds, a guess for some formats
+    except Exception:  # its own scan says what is wrong with it
+        return False
+    usual = Windowing()
+    return length_s > max(usual.whole_s, 2 * threads * usual.hop_s)
 
 
 @dataclass
