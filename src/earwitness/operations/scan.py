@@ -79,8 +79,10 @@ def scan(
     """
     options = ScanOptions(prior, gate, timeline, knowledge=knowledge, tracer=attribute, watermark=watermark)
     check(options)
-    long = not isinstance(model, Detector) and is_long(source, available_processors())
-    detector = model if isinstance(model, Detector) else open_detector(model, options, 1, long)
+    if isinstance(model, Detector):
+        detector = model
+    else:
+        detector = open_detector(model, options, 1, is_long(source, available_processors()))
     if isinstance(source, np.ndarray):
         source = to_wav(source, sample_rate)
     with consulted(detector, options) as ask:
@@ -104,9 +106,12 @@ def scan_many(
     waiting_sources = list(sources)
     memory = Memory() if options.cache else None
     workers = max(1, min(options.threads or available_processors(), len(waiting_sources)))
-    share = (options.threads or available_processors()) // workers
-    long = share > 1 and any(is_long(source, share) for source in waiting_sources)
-    detector = model if isinstance(model, Detector) else open_detector(model, options, workers, long)
+    if isinstance(model, Detector):
+        detector = model
+    else:
+        share = (options.threads or available_processors()) // workers
+        long = share > 1 and any(is_long(source, share) for source in waiting_sources)
+        detector = open_detector(model, options, workers, long)
     most = GPU_GROUP if detector.engine == "gpu" else GROUP
     groups = iter(grouped(waiting_sources, min(most, -(-len(waiting_sources) // workers) or 1)))
     with consulted(detector, options) as ask:
