@@ -116,15 +116,14 @@ def test_ridge_regression_is_that_of_least_squares(size):
     np.testing.assert_allclose(offset, expected[-1], atol=1e-9)
 
 
-def test_the_score_is_the_mean_of_what_each_kind_of_evidence_says(small, protocol, tmp_path, monkeypatch):
+def test_the_score_is_the_mean_of_what_each_kind_of_evidence_says(small, protocol, tmp_path):
     from earwitness.training.export import open_run
 
-    monkeypatch.setattr(embedded, "FOLDS", (0, 1))  # half of the time
     cached.cache([protocol], None, small, tmp_path / "cache", versions=1, processes=1)
     options = embedded.Fit(least=8, ridge=0.1, whole=0.5)
     embedded.fit_all([tmp_path / "cache" / "demos"], small, tmp_path / "runs", options)
     names = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert names == {"all", "no-prompts", *(f"{kind}-{k}" for kind in ("fold", "fresh") for k in range(2))}
+    assert names == {"all", "no-prompts", *(f"{kind}-{k}" for kind in ("fold", "fresh") for k in range(4))}
     material = embedded.Material(*cached.read_cache([tmp_path / "cache" / "demos"]))
     mean, variance = (part.double().numpy() for part in embedded.standard(material))
     flat = material.statistics.reshape(-1, material.statistics.shape[2]).astype(np.float64)
